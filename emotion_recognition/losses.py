@@ -42,8 +42,8 @@ def loss(
 
 # %% ../nbs/01_losses.ipynb #b2accbe9
 def list_losses()->list[str]:
-    "Names that `create_loss` knows."
-    return sorted(LOSSES)
+    "Names that `create_loss` knows, in the order of this page."
+    return list(LOSSES)
 
 # %% ../nbs/01_losses.ipynb #25021003
 def log_probabilities(
@@ -200,7 +200,7 @@ def find_loss(
     "The loss of that name; ValueError with the nearest one if there is none."
     if name in LOSSES: return LOSSES[name]
     near = difflib.get_close_matches(str(name), LOSSES, n=1)
-    raise ValueError(f"no loss is called {name!r}" + (f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(list_losses())}"))
+    raise ValueError(f"no loss is called {name!r}" + (f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(LOSSES)}"))
 
 # %% ../nbs/01_losses.ipynb #fad0820c
 def _check_shares(shares):

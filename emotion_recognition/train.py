@@ -190,6 +190,8 @@ def predict(self:Trainer,
 )->torch.Tensor:     # logits [N,C], float32, in the order of the data set
     "What the model to be validated says of every face, whichever process asked it."
     self.valid_model.eval()
+    if self.process.world > 1:
+        for buffer in self.valid_model.buffers(): dist.broadcast(buffer, 0)
     logits = torch.zeros(len(loader.dataset), len(self.model.emotions), device=self.process.device)
     for batch in loader:
         batch = self.to_device(batch)
