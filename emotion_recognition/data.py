@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OnBad', 'Split', 'READERS', 'DataError', 'read_image', 'check_distribution', 'parse_numbers', 'Sample', 'FaceDataset',
-           'fingerprint', 'subset', 'Row', 'cache_folder', 'show_progress', 'scan', 'reader', 'open_dataset',
+           'subset', 'Row', 'cache_folder', 'write_atomically', 'show_progress', 'scan', 'reader', 'open_dataset',
            'read_affectnet_fused', 'read_synthetic', 'ferplus_target', 'read_ferplus', 'read_table', 'create_transform',
            'EpochSampler', 'Batch', 'create_loader', 'duplicates', 'near_zero', 'data_report', 'contact_sheet',
            'guess_reader', 'inspect_command', 'emorec_data']
@@ -18,7 +18,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Callable, Iterator, Literal, NamedTuple, Sequence
 import numpy as np, torch
+from fastcore.basics import patch
 from PIL import Image, ImageOps
+from pyarrow import ArrowException, csv as arrow_csv, parquet
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
@@ -114,15 +116,14 @@ class FaceDataset(Dataset):
         return Sample(read_image(self.images[i]), torch.from_numpy(self.target[i]), votes, self.ids[i])
     def __repr__(self): return f"FaceDataset({len(self):,} faces, {len(self.emotions)} emotions, {self.provenance})"
 
-# %% ../nbs/02a_data.ipynb #c3268acc
-@property
+# %% ../nbs/02a_data.ipynb #8f51142a
+@patch(as_prop=True)
 def fingerprint(self:FaceDataset)->str: # 12 hexadecimal digits
     "Changes when a name, a target or a vote does."
     digest = hashlib.sha256('\n'.join((*self.emotions.names, *self.ids)).encode())
     digest.update(np.ascontiguousarray(self.target).tobytes())
     if self.votes is not None: digest.update(np.ascontiguousarray(self.votes).tobytes())
     return digest.hexdigest()[:12]
-FaceDataset.fingerprint = fingerprint
 
 # %% ../nbs/02a_data.ipynb #18a33bd2
 def subset(
@@ -162,8 +163,11 @@ def _scan_image(row, source):
     row.height, row.width = pixels.shape[1:]
     row.digest = hashlib.blake2b(pixels.numpy(), digest_size=8).hexdigest()
 
-def _write_atomically(path, write):
-    "Call `write(file)` on a temporary neighbour of `path`, then put it in place."
+def write_atomically(
+    path:Path,
+    write:Callable, # is called with an open binary file
+):
+    "Write a temporary neighbour of `path`, then put it in place: whoever looks sees the old file or the new one, whole."
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
@@ -199,7 +203,7 @@ def _save_scan(path, signatures, rows):
     columns = dict(signature=np.array(signatures, str), n_numbers=np.array([len(r.numbers) for r in rows]), n_votes=np.array([len(r.votes) for r in rows]),
                    numbers=flat('numbers'), votes=flat('votes'))
     for key in ('id', 'valence', 'arousal', 'width', 'height', 'digest', 'problem'): columns[key] = np.array([getattr(r, key) for r in rows])
-    try: _write_atomically(path, lambda file: np.savez_compressed(file, **columns))
+    try: write_atomically(path, lambda file: np.savez_compressed(file, **columns))
     except OSError as e: warnings.warn(f"the scan cannot be remembered, the next opening will be as slow: {e.strerror}: {path}")
 
 def _load_scan(path):
@@ -449,7 +453,6 @@ _SPLITS = dict(train='train', training='train', valid='valid', validation='valid
 
 def _read_table(path):
     "The columns of a CSV or Parquet file as lists."
-    from pyarrow import ArrowException, csv as arrow_csv, parquet
     try:
         if path.suffix.lower() == '.parquet': return parquet.read_table(path).to_pydict()
         # an id such as 0012 is a name, not a number
@@ -620,7 +623,7 @@ def duplicates(
 def near_zero(
     dataset:FaceDataset,
     level:float=.05, # what counts as near zero
-    share:float=.99, # in at least this share of the faces
+    share:float=.95, # in at least this share of the faces
 )->list[str]:        # names of emotions
     "Emotions whose column is near zero in almost every face."
     return [name for name, column in zip(dataset.emotions.names, dataset.target.T) if (column < level).mean() >= share]
@@ -701,8 +704,8 @@ def inspect_command(
     splits = _splits_at(guess_reader(path), path)
     report, folder = data_report(splits), Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomically(folder/'report.md', lambda f: f.write(report.encode()))
-    for split, dataset in splits.items(): _write_atomically(folder/f'{split}.png', lambda f: contact_sheet(dataset).save(f, 'png'))
+    write_atomically(folder/'report.md', lambda f: f.write(report.encode()))
+    for split, dataset in splits.items(): write_atomically(folder/f'{split}.png', lambda f: contact_sheet(dataset).save(f, 'png'))
     print(f"{report}\nWritten to {folder}: report.md, {', '.join(f'{s}.png' for s in splits)}")
 
 # %% ../nbs/02a_data.ipynb #c0bb1050

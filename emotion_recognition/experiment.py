@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, torch, torch.distributed as dist, yaml
 import emotion_recognition
 from .config import Config, ConfigError, check_config, config_text, flat_settings, list_presets, load_config
-from .data import FaceDataset, create_loader, open_dataset
+from .data import FaceDataset, create_loader, open_dataset, write_atomically
 from .losses import balanced_weight, create_loss
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel, create_model
@@ -41,12 +41,13 @@ def create_callbacks(
     "What the configuration asks for."
     t = config.train
     watch = lambda: Watch(t.monitor, t.min_delta)
+    settings = {k: v for k, v in flat_settings(config).items() if not k.startswith('run.')}
     callbacks = [LearningRate(t.schedule, t.warmup_epochs, watch()), GradientNorm(t.clip_norm)]
     if t.mixup: callbacks.append(Mixup(t.mixup))
     if t.ema: callbacks.append(WeightAverage(t.ema))
     if t.freeze_epochs: callbacks.append(Freeze(t.freeze_epochs))
     if t.patience is not None: callbacks.append(EarlyStopping(watch(), t.patience))
-    if process.first: callbacks += [Progress(), TensorBoard(folder, flat_settings(config)), MetricsFile(folder)]
+    if process.first: callbacks += [Progress(), TensorBoard(folder, settings), MetricsFile(folder)]
     return [*callbacks, Checkpoint(folder, Watch(t.monitor))]
 
 # %% ../nbs/07_experiment.ipynb #7adc5184
@@ -126,9 +127,7 @@ def save_predictions(
     arrays = dict(ids=np.array(faces.ids), probs=probs.astype(np.float32), target=faces.target, emotions=np.array(faces.emotions.names),
                   provenance=np.array(json.dumps(dict(fingerprint=faces.fingerprint, **faces.provenance))))
     if faces.votes is not None: arrays['votes'] = faces.votes
-    part = path.with_name(f'.{path.name}.writing')
-    with open(part, 'wb') as file: np.savez_compressed(file, **arrays)
-    os.replace(part, path)
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 # %% ../nbs/07_experiment.ipynb #f6e0d3e4
 def baselines(
@@ -199,9 +198,8 @@ def _say_what_was_opened(faces):
         print(f"{split}: {len(d):,} faces, {len(d.emotions)} emotions, fingerprint {d.fingerprint}" + (f"; {len(d.skipped):,} skipped, named in environment.json" if d.skipped else ""), flush=True)
 
 def _begin(config, faces, process, folder, resumed, trainer):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder/'config.yaml').write_text(config_text(config))
-    (folder/'environment.json').write_text(json.dumps(environment(config, faces, process), indent=2)+'\n')
+    texts = {'config.yaml': config_text(config), 'environment.json': json.dumps(environment(config, faces, process), indent=2)+'\n'}
+    for name, text in texts.items(): write_atomically(folder/name, lambda file: file.write(text.encode()))
     print(f"run folder: {folder}" + (f", going on after epoch {trainer.epoch}" if resumed else ", nothing to go on from: starting" if config.train.resume else ""), flush=True)
 
 # %% ../nbs/07_experiment.ipynb #339f0490
