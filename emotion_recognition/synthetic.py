@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['draw_face', 'Face', 'SyntheticFaces']
 
-# %% ../nbs/02_synthetic.ipynb #5076be08
-import json, os, sys, tempfile
+# %% ../nbs/02_synthetic.ipynb #8368d9f6
+import json, sys, tempfile
 from dataclasses import dataclass, asdict
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -17,12 +18,18 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .emotions import EMOTIONS13
 
-# %% ../nbs/02_synthetic.ipynb #7945ef81
+# %% ../nbs/02_synthetic.ipynb #0839757d
+@lru_cache
+def _circle(n):
+    "Points [n,2] of the unit circle."
+    angle = np.linspace(0, 2*np.pi, n, endpoint=False)
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
+
 def _oval(x, y, rx, ry, power=2., n=28):
     "Points [n,2] of an ellipse; with `power` over 2 its corners fill out."
-    angle = np.linspace(0, 2*np.pi, n, endpoint=False)
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack([x + rx*np.sign(c)*np.abs(c)**(2/power), y + ry*np.sign(s)*np.abs(s)**(2/power)], -1)
+    points = _circle(n)
+    if power != 2: points = np.sign(points)*np.abs(points)**(2/power)
+    return points*(rx, ry) + (x, y)
 
 def _mix(a, b, share):
     "The colour `share` of the way from `a` to `b`."
@@ -46,7 +53,7 @@ class _Pen:
 
 # %% ../nbs/02_synthetic.ipynb #ab5fdb46
 _SKIN = [(252, 226, 206), (243, 208, 178), (228, 184, 146), (206, 158, 118), (176, 124, 86), (142, 96, 66), (112, 74, 54), (88, 58, 44)]
-_HAIR = [(28, 24, 24), (52, 36, 28), (86, 56, 36), (128, 78, 44), (150, 66, 36), (206, 164, 98), (232, 208, 150), (150, 148, 146), (226, 224, 220), (70, 90, 160), (176, 84, 128)]
+_HAIR = [(28, 24, 24), (40, 30, 26), (52, 36, 28), (66, 46, 32), (86, 56, 36), (106, 66, 38), (128, 78, 44), (150, 66, 36), (206, 164, 98), (232, 208, 150), (150, 148, 146), (226, 224, 220), (70, 90, 160), (176, 84, 128)]
 _STYLES = ['bald', 'short', 'short', 'fringe', 'parted', 'long', 'long', 'curly', 'bun', 'scarf']
 
 def _person(rng):
@@ -55,7 +62,7 @@ def _person(rng):
     return SimpleNamespace(
         skin=_mix(_SKIN[int(tone)], _SKIN[int(tone)+1], tone % 1), hair=_HAIR[rng.integers(len(_HAIR))], style=_STYLES[rng.integers(len(_STYLES))],
         iris=[(74, 48, 32), (48, 34, 28), (92, 120, 80), (84, 120, 160)][rng.integers(4)],
-        cloth=tuple(rng.integers(40, 230, 3).tolist()), background=tuple(rng.integers(60, 240, 3).tolist()),
+        cloth=tuple(rng.integers(40, 230, 3).tolist()), background=_mix(rng.integers(60, 240, 3).tolist(), (150, 150, 150), .35),
         width=rng.uniform(.74, .9), jaw=rng.uniform(2.0, 2.7), eye=rng.uniform(.9, 1.12), apart=rng.uniform(.31, .37), mouth=rng.uniform(.9, 1.12),
         nose=rng.uniform(.8, 1.3), brow=rng.uniform(.055, .085), hairline=rng.uniform(-.72, -.58),
         glasses=rng.random() < .2, beard=rng.random() < .12, freckles=rng.random() < .1,
@@ -98,7 +105,7 @@ def _draw_mouth(pen, who, v, a):
     middle = y + bend*(1-2*t**2)
     # an open smile keeps a flat upper lip and lets the jaw do the rest
     top, bottom = middle - gap*(.42+.1*v)*(1-t**2), middle + gap*(.58-.1*v)*(1-t**2)
-    lip, inside = _mix(who.skin, (150, 30, 40), .55), (62, 16, 20)
+    lip, inside = _mix(who.skin, (190, 34, 54), .62), (62, 16, 20)
     rim = np.concatenate([np.stack([x, top], -1), np.stack([x, bottom], -1)[::-1]])
     pen.fill(rim, inside)
     teeth = np.minimum(top+.09, bottom-.03*gap)
@@ -206,7 +213,8 @@ class SyntheticFaces:
 
     def __post_init__(self):
         for name, low, high in (('n_train', 1, 10**7), ('n_valid', 1, 10**7), ('image_size', 16, 1024), ('n_votes', 1, 10**6), ('seed', 0, 2**31)):
-            if not low <= getattr(self, name) <= high: raise ValueError(f"synthetic faces: {name} must be {low} to {high}, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high: raise ValueError(f"synthetic faces: {name} must be a whole number, {low} to {high}, got {value!r}")
 
 # %% ../nbs/02_synthetic.ipynb #11a115ce
 @patch
@@ -214,15 +222,19 @@ def face(self:SyntheticFaces,
     split:str, # train or valid
     i:int,     # which one
 )->Face:
-    "Draw one face."
-    rng = np.random.default_rng([self.seed, ('train', 'valid').index(split), i])
+    "Draw one face; ValueError where there is no such face."
+    sizes = dict(train=self.n_train, valid=self.n_valid)
+    if split not in sizes: raise ValueError(f"split must be train or valid, got {split!r}")
+    if not 0 <= i < sizes[split]: raise ValueError(f"{split} has faces 0 to {sizes[split]-1}, there is no {i}")
+    rng = np.random.default_rng([self.seed, list(sizes).index(split), i])
     while True:
         c = rng.integers(len(EMOTIONS13))
         v, a = rng.normal((EMOTIONS13.valence[c], EMOTIONS13.arousal[c]), (EMOTIONS13.valence_sd[c], EMOTIONS13.arousal_sd[c]))
         if max(abs(v), abs(a)) <= 1: break
     shares = EMOTIONS13.from_valence_arousal(v, a)
-    votes = rng.multinomial(self.n_votes, shares)
-    return Face(draw_face(v, a, rng, self.image_size), float(v), float(a), shares, votes)
+    image = draw_face(v, a, rng, self.image_size)
+    # the votes are drawn last, so that asking more people leaves the pictures as they are
+    return Face(image, float(v), float(a), shares, rng.multinomial(self.n_votes, shares))
 
 # %% ../nbs/02_synthetic.ipynb #8e80b87d
 def _write_face(f, name, root):
@@ -247,11 +259,13 @@ def write(self:SyntheticFaces,
     if root.exists(): return self._check_written(root)
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as part:
-        for split, folder in (('train', 'train_set'), ('valid', 'val_set')): self._write_split(split, Path(part)/folder, sys.stderr.isatty() or 'ipykernel' in sys.modules)
-        (Path(part)/'synthetic.json').write_text(json.dumps(dict(asdict(self), version=_VERSION), indent=2)+'\n')
-        try: os.rename(part, root)
-        except OSError: return self._check_written(root) # another process was faster
-        os.mkdir(part)                                   # what the context manager will remove
+        new = Path(part)/root.name # a folder inside, as a temporary folder itself can be read by its owner alone
+        for split, folder in (('train', 'train_set'), ('valid', 'val_set')): self._write_split(split, new/folder, sys.stderr.isatty() or 'ipykernel' in sys.modules)
+        (new/'synthetic.json').write_text(json.dumps(dict(asdict(self), version=_VERSION), indent=2)+'\n')
+        try: new.rename(root)
+        except OSError:
+            if not root.exists(): raise
+            return self._check_written(root) # another process was faster
     return root
 
 _VERSION = 1 # to be raised when the drawings change
