@@ -27,7 +27,7 @@ def cell_text(cell, number, pictures):
             pictures[path] = base64.b64decode(''.join(data['image/png']))
             parts.append(f'![]({path})')
         elif 'text/markdown' in data: parts.append(''.join(data['text/markdown']))
-        elif output['output_type'] == 'stream': parts.append('```\n' + ''.join(output['text']).rstrip() + '\n```')
+        elif output.get('name') == 'stdout': parts.append('```\n' + ''.join(output['text']).rstrip() + '\n```')
     return '\n\n'.join(parts)
 
 def make():
