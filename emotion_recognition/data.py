@@ -44,11 +44,11 @@ def read_image(
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             pixels = np.array(_as_rgb(ImageOps.exif_transpose(image)))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+    except Exception as e: # each of Pillow's formats has its own kinds of error for a broken file
         name = 'image' if isinstance(source, bytes) else Path(source).name
         empty = not source if isinstance(source, bytes) else Path(source).is_file() and not Path(source).stat().st_size
         reason = 'the file is empty' if empty else re.sub(r"'?/\S*/|<_io\S+ .*?>", '', str(e))
-        raise DataError(f"{name}: cannot read the image: {reason}") from None
+        raise DataError(f"{name}: cannot read the image: {reason or type(e).__name__}") from None
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 def _as_rgb(image):
@@ -190,9 +190,11 @@ def scan(
     path = cache_folder()/'scans'/f'{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz'
     known = _load_scan(path)
     todo = [face for face, signature in work.items() if face not in known or known[face][0] != signature]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: # decoding releases Python's lock
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1)) # decoding releases Python's lock
+    try:
         bar = tqdm(pool.map(read, todo), total=len(todo), desc=f'checking {name}', unit='face', disable=not show_progress() or len(todo) < 500, leave=False)
         fresh = dict(zip(todo, bar))
+    finally: pool.shutdown(cancel_futures=True) # Ctrl-C must not wait for the faces that are still to come
     rows = [fresh[face] if face in fresh else known[face][1] for face in work]
     if todo or len(known) != len(work): _save_scan(path, list(work.values()), rows)
     return rows

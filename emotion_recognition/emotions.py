@@ -127,7 +127,7 @@ def with_order(self:EmotionSet,
 @patch
 def order_index(self:EmotionSet)->np.ndarray: # [C] int, the column of the first, second, ... emotion on the line
     "Columns along the set's order; ValueError where it has none."
-    if self.order is None: raise ValueError("this EmotionSet has no order: make one by with_order('valence') or with_order([names])")
+    if self.order is None: raise ValueError("this EmotionSet has no order: give it one by with_order('valence'), in a configuration by order=valence")
     return np.array([self.names.index(name) for name in self.order])
 
 # %% ../nbs/00_emotions.ipynb #39d9bc87

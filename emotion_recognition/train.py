@@ -350,9 +350,9 @@ class Freeze(Callback):
     def __init__(self, epochs:int): self.epochs = epochs # how many, 1 or more
     def before_epoch(self, trainer):
         frozen = trainer.epoch < self.epochs
+        if frozen == trainer.model.frozen: return
         trainer.model.freeze_backbone() if frozen else trainer.model.unfreeze()
-        # gradients are shared for the parameters that were trainable when the model was wrapped
-        if trainer.process.world > 1 and trainer.epoch in (0, self.epochs): trainer.wrap_model()
+        trainer.wrap_model() # processes share the gradients of what was trainable when the model was wrapped
 
 # %% ../nbs/03_train.ipynb #78b6c3ce
 def _write_folder(folder, write):
