@@ -41,6 +41,7 @@ class DataConfig(_Section):
     image_size:int = Field(64, ge=8, le=1024, description='side of the images the model sees, in pixels')
     on_bad:OnBad = Field('stop', description='what to do with faces that cannot be used: stop, or skip (counted and named)')
     augment:bool = Field(True, description='vary training faces: mirror, turn, move, scale, light')
+    resident:bool = Field(False, description="hold all faces, decoded, in the device's memory and vary them there: many times faster on a GPU, for small faces")
     workers:int|None = Field(None, ge=0, le=256, description='processes that read ahead; null: none on a CPU, up to 8 beside a GPU')
 
     @model_validator(mode='after')

@@ -6,11 +6,11 @@
 __all__ = ['OnBad', 'Split', 'READERS', 'DataError', 'read_image', 'check_distribution', 'parse_numbers', 'Sample', 'FaceDataset',
            'subset', 'Row', 'cache_folder', 'write_atomically', 'show_progress', 'scan', 'reader', 'open_dataset',
            'read_affectnet_fused', 'read_synthetic', 'ferplus_target', 'read_ferplus', 'read_table', 'create_transform',
-           'EpochSampler', 'Batch', 'create_loader', 'duplicates', 'near_zero', 'data_report', 'contact_sheet',
-           'guess_reader', 'inspect_command', 'emorec_data']
+           'EpochSampler', 'Batch', 'create_loader', 'vary_batch', 'ResidentLoader', 'duplicates', 'near_zero',
+           'data_report', 'contact_sheet', 'guess_reader', 'inspect_command', 'emorec_data']
 
-# %% ../nbs/02a_data.ipynb #0853f7b3
-import argparse, csv, hashlib, inspect, io, os, re, sys, warnings, zipfile
+# %% ../nbs/02a_data.ipynb #958288eb
+import argparse, csv, hashlib, inspect, io, math, os, re, sys, warnings, zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +21,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 from pyarrow import ArrowException, csv as arrow_csv, parquet
+from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
@@ -602,15 +603,67 @@ def create_loader(
     workers:int|None=None,# processes that read ahead; None: none on a CPU, where they would take the cores from training, up to 8 beside a GPU
     rank:int=0,           # this process
     world:int=1,          # of so many
-)->DataLoader:            # of Batch
+    resident:torch.device|None=None, # hold all faces, decoded, in this device's memory; None: read them when they are wanted
+)->'DataLoader|ResidentLoader': # of Batch
     "Batches of `dataset`; the epoch is set by `loader.sampler.epoch`."
+    sampler = EpochSampler(len(dataset), train, seed, rank, world)
+    drop_last = train and len(sampler) >= batch_size # a last batch of one face would upset batch normalisation
+    if resident is not None: return ResidentLoader(dataset, batch_size, image_size, sampler, augment, drop_last, resident)
     cuda = torch.cuda.is_available()
     if workers is None: workers = min(8, os.cpu_count() or 1) if cuda else 0
-    sampler = EpochSampler(len(dataset), train, seed, rank, world)
-    return DataLoader(_Transformed(dataset, create_transform(image_size, augment)), batch_size, sampler=sampler, num_workers=workers, collate_fn=_collate,
-                      drop_last=train and len(sampler) >= batch_size, # a last batch of one face would upset batch normalisation
+    return DataLoader(_Transformed(dataset, create_transform(image_size, augment)), batch_size, sampler=sampler, num_workers=workers, collate_fn=_collate, drop_last=drop_last,
                       pin_memory=cuda, # page-locked memory pays only where there is a device to copy to
                       persistent_workers=workers > 0)
+
+# %% ../nbs/02a_data.ipynb #d3c04562
+def vary_batch(
+    images:torch.Tensor, # uint8 [B,3,S,S]
+    random:torch.Tensor, # float32 [B,7], uniform in 0..1: what is drawn for each face
+)->torch.Tensor:         # uint8 [B,3,S,S], on the device of `images`
+    "The variations of `create_transform`, for a batch at once; outside of an image it is black."
+    mirror, turn, right, down, scale, light, contrast = random.to(images.device).T
+    angle, zoom = (2*turn-1)*math.radians(10), .9+.2*scale
+    cos, sin, flip = torch.cos(angle)/zoom, torch.sin(angle)/zoom, torch.where(mirror < .5, -1., 1.)
+    where = torch.stack([flip*cos, flip*sin, .32*right-.16, -sin, cos, .32*down-.16], 1).view(-1, 2, 3) # a grid is 2 wide: .16 of it is .08 of the side
+    varied = grid_sample(images.float(), affine_grid(where, images.shape, align_corners=False), align_corners=False)
+    varied = (varied*(.8+.4*light).view(-1, 1, 1, 1)).clamp(0, 255)
+    grey = (varied*varied.new_tensor([.299, .587, .114]).view(1, 3, 1, 1)).sum(1).mean((1, 2)).view(-1, 1, 1, 1)
+    return (grey + (varied-grey)*(.8+.4*contrast).view(-1, 1, 1, 1)).clamp(0, 255).round().to(torch.uint8)
+
+# %% ../nbs/02a_data.ipynb #d6be3595
+def _decoded(dataset, image_size):
+    "All faces as uint8 [N,3,S,S], from the cache where they have been decoded before."
+    known = dataset.digest is not None # else there is no telling whether a file has changed
+    key = hashlib.sha256(f"{image_size} {' '.join(dataset.digest) if known else ''}".encode()).hexdigest()[:20]
+    path = cache_folder()/'decoded'/f'{key}.npy'
+    if known and path.is_file():
+        images = np.load(path)
+        if images.shape == (len(dataset), 3, image_size, image_size): return torch.from_numpy(images)
+    fit = create_transform(image_size)
+    with ThreadPoolExecutor() as pool:
+        images = torch.stack(list(tqdm(pool.map(lambda source: fit(read_image(source)), dataset.images), total=len(dataset), desc='decoding', unit='face', leave=False, disable=not show_progress())))
+    if known: write_atomically(path, lambda file: np.save(file, images.numpy()))
+    return images
+
+class ResidentLoader:
+    "Batches of faces that lie decoded in the memory of a device and are varied there; made by `create_loader`."
+    def __init__(self, dataset, batch_size, image_size, sampler, augment, drop_last, device):
+        size = len(dataset)*3*image_size**2
+        free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else size
+        if size > .8*free and device.type == 'cuda': raise DataError(f"data.resident: {len(dataset):,} faces of {image_size} pixels take {size/1e9:.1f} GB, {free/1e9:.1f} GB are free on {device}; leave it out, or take a smaller data.image_size")
+        move = lambda x: None if x is None else torch.from_numpy(x).to(device)
+        self.dataset, self.batch_size, self.sampler, self.augment, self.drop_last = _Transformed(dataset, None), batch_size, sampler, augment, drop_last
+        self.images, self.target, self.votes = _decoded(dataset, image_size).to(device), move(dataset.target), move(dataset.votes)
+
+    def __len__(self): return len(self.sampler)//self.batch_size if self.drop_last else -(-len(self.sampler)//self.batch_size)
+
+    def __iter__(self):
+        order = torch.tensor([i for i, _ in self.sampler])
+        drawn = torch.from_numpy(np.random.default_rng([self.sampler.seed, self.sampler.epoch, 1]).random((self.sampler.n, 7), np.float32)) if self.augment else None
+        for index in order.split(self.batch_size)[:len(self)]:
+            at = index.to(self.images.device)
+            images = self.images[at]
+            yield Batch(vary_batch(images, drawn[index]) if self.augment else images, self.target[at], None if self.votes is None else self.votes[at], index)
 
 # %% ../nbs/02a_data.ipynb #b2eb414e
 def duplicates(
