@@ -30,6 +30,8 @@ setup(
     install_requires=cfg['requirements'].split(),
     extras_require={
         'offline': cfg['offline_requirements'].split(),
+        'embed': cfg['embed_requirements'].split(),
+        'ray': cfg['ray_requirements'].split(),
         'dev': cfg['dev_requirements'].split(),
     },
     entry_points={

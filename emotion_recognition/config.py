@@ -137,6 +137,7 @@ class RunConfig(_Section):
     root:str = 'runs'
     experiment:str = Field('default', pattern=r'^[\w.\-+=,]+$', description='folder of runs that belong together')
     name:str|None = Field(None, pattern=r'^[\w.\-+=,]+$', description="folder of this run; null: the model, the loss and the seed, such as resnet18-kl-0")
+    report:bool = Field(True, description='write report.md and figures/ at the end')
 
 class Config(_Section):
     "A whole experiment."

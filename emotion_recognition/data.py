@@ -235,14 +235,14 @@ Split = Literal['train', 'valid', 'test']
 READERS = {}
 
 def reader(
-    name:str, # as in `data.name`
+    name:str, # as in data.name
 ):
     "Make a function `(path, split, on_bad, ...) -> FaceDataset` known as a reader."
     def register(f): READERS[name] = f; return f
     return register
 
 def open_dataset(
-    name:str,                   # one of `READERS`
+    name:str,                   # one of READERS
     path:str|Path|None=None,    # where the data set lies
     split:Split='train',
     **options,                  # the reader's own
@@ -494,7 +494,7 @@ def _table_image(path, cell):
 @reader('table')
 def read_table(
     path:str|Path,       # a .csv or .parquet file
-    split:Split='train', # as in the column `split`
+    split:Split='train', # as in the column split
     on_bad:OnBad='stop', # what to do with a face that cannot be used: stop, or skip it
     emotions:EmotionSet=EMOTIONS13, # the emotion columns
 )->FaceDataset:
@@ -604,7 +604,7 @@ def create_loader(
     rank:int=0,           # this process
     world:int=1,          # of so many
     resident:torch.device|None=None, # hold all faces, decoded, in this device's memory; None: read them when they are wanted
-)->'DataLoader|ResidentLoader': # of Batch
+)->DataLoader: # of Batch; a ResidentLoader, which is used alike, where faces are resident
     "Batches of `dataset`; the epoch is set by `loader.sampler.epoch`."
     sampler = EpochSampler(len(dataset), train, seed, rank, world)
     drop_last = train and len(sampler) >= batch_size # a last batch of one face would upset batch normalisation

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['Predictions', 'load_predictions', 'predictions_for', 'predict_split', 'Interval', 'bootstrap_means',
-           'baseline_predictions', 'Group', 'Evaluation', 'evaluate', 'markdown_table', 'permutation_p_values', 'holm',
-           'Difference', 'Comparison', 'compare', 'prior_strength', 'HumanCeiling', 'human_ceiling', 'equivalence_text',
-           'reliability', 'expected_calibration_error', 'brier_score', 'negative_log_likelihood', 'Calibration',
-           'calibration', 'scale_temperature', 'fit_temperature', 'TemperatureScaling', 'temperature_scaling',
-           'valence_arousal', 'valence_arousal_error', 'Findings', 'examine', 'plain']
+           'baseline_predictions', 'Group', 'Evaluation', 'evaluate', 'markdown_table', 'ensemble',
+           'permutation_p_values', 'holm', 'Difference', 'Comparison', 'compare', 'prior_strength', 'HumanCeiling',
+           'human_ceiling', 'equivalence_text', 'reliability', 'expected_calibration_error', 'brier_score',
+           'negative_log_likelihood', 'Calibration', 'calibration', 'scale_temperature', 'fit_temperature',
+           'TemperatureScaling', 'temperature_scaling', 'valence_arousal', 'valence_arousal_error', 'Findings',
+           'examine', 'plain']
 
 # %% ../nbs/04_eval.ipynb #2a1f9438
 import json
@@ -76,7 +77,7 @@ def save(self:Predictions,
     write_atomically(Path(path), lambda file: np.savez_compressed(file, **{k: np.asarray(v) for k, v in arrays.items()}))
 
 def load_predictions(
-    source:str|Path, # a file that `Predictions.save` wrote, or a run folder that holds one
+    source:str|Path, # a file that Predictions.save wrote, or a run folder that holds one
 )->Predictions:
     "Read back; ValueError, naming the file, for one that is missing, broken, foreign or not sound."
     path = Path(source).expanduser()
@@ -85,7 +86,7 @@ def load_predictions(
     try:
         with np.load(path, allow_pickle=False) as file: arrays = dict(file)
     except Exception as e: raise ValueError(f"{path}: is not a file of predictions ({type(e).__name__})") from None # numpy, zipfile and zlib each have errors of their own
-    if str(arrays.get('format')) != _FORMAT: raise ValueError(f"{path}: is not a file of predictions of this version ({arrays['format'] if 'format' in arrays else 'it does not name its format'}); predict_split makes it anew")
+    if str(arrays.get('format')) != _FORMAT: raise ValueError(f"{path}: is not a file of predictions of this version ({arrays['format'] if 'format' in arrays else 'it does not name its format'}); emorec_eval RUN split=valid, or predict_split, makes it anew")
     try: return Predictions(arrays['ids'].tolist(), arrays['probs'], arrays['target'], EmotionSet(**json.loads(str(arrays['emotions']))), arrays.get('votes'), json.loads(str(arrays['provenance'])))
     except KeyError as e: raise ValueError(f"{path}: has no {e}") from None
     except (ValueError, TypeError) as e: raise ValueError(f"{path}: {e}") from None
@@ -243,7 +244,7 @@ def markdown_table(
     "A table whose first column is left, the others right."
     def cell(x):
         if isinstance(x, Interval): return '-' if np.isnan(x.value) else str(x)
-        if isinstance(x, float): return '-' if np.isnan(x) else f'{x:.4f}'
+        if isinstance(x, float): return '-' if np.isnan(x) else f'{round(x, 4)+0.:.4f}' # no -0.0000
         return f'{x:,}' if isinstance(x, int) else str(x)
     lines = [list(map(str, header)), ['---', *['---:']*(len(header)-1)], *([cell(x) for x in row] for row in rows)]
     return '\n'.join(f"| {' | '.join(line)} |" for line in lines)
@@ -278,6 +279,14 @@ def _aligned(predictions):
         differ = np.abs(p.target-first.target).max(1) > 1e-6
         if differ.any(): raise ValueError(f"{p.name} and {first.name} hold other shares for {differ.sum():,} of {len(first):,} faces, such as {first.ids[int(differ.argmax())]}; compare under one protocol")
     return same
+
+# %% ../nbs/04_eval.ipynb #652e8b44
+def ensemble(
+    *predictions:Predictions, # 2 or more, of the same faces
+)->Predictions:
+    "The mean of several models' distributions; ValueError if faces, emotions or truth differ."
+    same = _aligned(predictions)
+    return replace(same[0], probs=np.mean([p.probs for p in same], axis=0)).named(f'mean of {len(same)} models')
 
 # %% ../nbs/04_eval.ipynb #61b50ec2
 def permutation_p_values(
@@ -444,7 +453,7 @@ class HumanCeiling:
     most:int                               # people that were asked to predict, at most
     people:dict[int, dict[str, Interval]]  # n -> metric -> how near n people come to the others
     model:dict[int, dict[str, Interval]]   # n -> metric -> how near the model comes to the same others
-    equivalence:dict[str, Interval]        # metric -> rater equivalence; 0: less than one person, infinite: more than `most`
+    equivalence:dict[str, Interval]        # metric -> rater equivalence; 0: less than one person, infinite: more than most
 
 # %% ../nbs/04_eval.ipynb #237b3c0e
 def human_ceiling(
@@ -473,7 +482,7 @@ def human_ceiling(
 
 # %% ../nbs/04_eval.ipynb #fa3670f9
 def equivalence_text(
-    equivalence:Interval, # as in `HumanCeiling.equivalence`
+    equivalence:Interval, # as in HumanCeiling.equivalence
     most:int,             # people that were asked to predict, at most
 )->str:
     "A rater equivalence in words and numbers."
@@ -540,6 +549,13 @@ class Calibration:
         "One line a number."
         return markdown_table(['calibration', self.name], [[k.replace('_', ' '), v] for k, v in asdict(self).items() if isinstance(v, float)])
 
+def _votes_entropy(target, votes):
+    "Entropy of what people said [N], in nats: of the votes, corrected for their number; of the shares where votes are not known."
+    if votes is None: return entr(target).sum(1)
+    total = votes.sum(1, keepdims=True)
+    shares = np.divide(votes, total, out=target.copy(), where=total > 0)
+    return entr(shares).sum(1) + ((shares > 0).sum(1)-1)/(2*np.maximum(total[:, 0], 1))
+
 def calibration(
     predictions:Predictions,
     bins:int=10,
@@ -547,11 +563,10 @@ def calibration(
     "How far predicted shares can be taken at their word."
     p, q, votes = predictions.probs, predictions.target, predictions.votes
     errors = {name: expected_calibration_error(p[:, i], q[:, i], bins) for i, name in enumerate(predictions.emotions.names)}
-    ours, theirs = entr(p).sum(1), entr(q).sum(1)
-    few = 0 if votes is None else ((q > 0).sum(1)-1)/(2*np.maximum(votes.sum(1), 1))
+    ours, theirs = entr(p).sum(1), _votes_entropy(q, votes)
     varies = ours.std() > 1e-12 and theirs.std() > 1e-12
     return Calibration(predictions.name, errors, float(np.mean(list(errors.values()))), float(brier_score(p, q).mean()), float(negative_log_likelihood(p, q).mean()),
-                       float(ours.mean()), float((theirs+few).mean()), float(np.corrcoef(ours, theirs)[0, 1]) if varies else float('nan'))
+                       float(ours.mean()), float(theirs.mean()), float(np.corrcoef(ours, theirs)[0, 1]) if varies else float('nan'))
 
 # %% ../nbs/04_eval.ipynb #ed60c82c
 def scale_temperature(

@@ -195,7 +195,7 @@ def votes_loss(
 
 # %% ../nbs/01_losses.ipynb #8d4aea6a
 def find_loss(
-    name:str, # one of `list_losses()`
+    name:str, # one of list_losses()
 )->RegisteredLoss:
     "The loss of that name; ValueError with the nearest one if there is none."
     if name in LOSSES: return LOSSES[name]

@@ -220,7 +220,7 @@ def check_distributions(
 
 # %% ../nbs/02_metrics.ipynb #ebd56ab4
 def find_metric(
-    name:str, # one of `list_metrics()`
+    name:str, # one of list_metrics()
 )->Metric:
     "The metric of that name; ValueError with the nearest one if there is none."
     if name in METRICS: return METRICS[name]

@@ -17,6 +17,7 @@ from huggingface_hub import PyTorchModelHubMixin, constants, snapshot_download, 
 from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, get_session
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import PretrainedCfg
 from torch import nn
 from .emotions import EMOTIONS13, EmotionSet
 
@@ -192,8 +193,7 @@ def create_model(
     "A model to be trained; ValueError for an unknown name or weights that do not fit or cannot be had."
     _check_name(name)
     # written out, so that a saved model does not depend on what a later timm says
-    pretraining = timm.get_pretrained_cfg(name)
-    known = timm.data.resolve_data_config(pretrained_cfg=pretraining.to_dict() if pretraining else {})
+    known = timm.data.resolve_data_config(pretrained_cfg=(timm.get_pretrained_cfg(name) or PretrainedCfg()).to_dict())
     model = EmotionModel(name, emotions, image_size, dropout, small_stem, tuple(known['mean']), tuple(known['std']))
     if pretrained is False: return model
     if pretrained is True: tensors, source = _hub_weights(name, image_size), "timm's hub"

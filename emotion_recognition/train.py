@@ -66,10 +66,10 @@ class Trainer:
     "Trains an `EmotionModel`; all that is not the loop is a callback."
     def __init__(self,
         model:EmotionModel,
-        loss:nn.Module,                 # from `create_loss`
+        loss:nn.Module,                 # from create_loss
         optimizer:torch.optim.Optimizer,
-        train_loader,                   # from `create_loader(..., train=True)`
-        valid_loader,                   # from `create_loader`
+        train_loader,                   # from create_loader(..., train=True)
+        valid_loader,                   # from create_loader
         epochs:int,                     # 0 or more
         callbacks:list[Callback]=(),    # called in this order
         process:Process=Process(),
@@ -141,6 +141,7 @@ def train_epoch(self:Trainer):
         self.run('after_batch')
         if self.batch_number % 20 == 0: self.check_finite()
     self.check_finite()
+    if self.process.world > 1: dist.all_reduce(self.loss_sum); self.loss_sum /= self.process.world
     seconds = time.perf_counter()-start
     self.record |= dict(step=self.step, lr=self.optimizer.param_groups[0]['lr'], train_loss=float(self.loss_sum)/steps,
                         seconds=round(seconds, 2), images_per_second=round(seen/seconds, 1))
@@ -187,7 +188,7 @@ def check_finite(self:Trainer):
 @patch
 @torch.no_grad()
 def predict(self:Trainer,
-    loader,          # from `create_loader`
+    loader,          # from create_loader
 )->torch.Tensor:     # logits [N,C], float32, in the order of the data set
     "What the model to be validated says of every face, whichever process asked it."
     self.valid_model.eval()
@@ -501,6 +502,7 @@ class TensorBoard(Callback):
         self.writer.flush()
 
     def after_fit(self, trainer):
-        results = {f'valid/{k}': v for k, v in trainer.history[-1].items() if k in METRICS} if trainer.history else {}
+        results = {f'final/{k}': v for k, v in trainer.history[-1].items() if k in METRICS} if trainer.history else {}
         for summary in hparams(self.settings, results): self.writer.file_writer.add_summary(summary)
+        for name, value in results.items(): self.writer.add_scalar(name, value, trainer.step)
         self.writer.close()
