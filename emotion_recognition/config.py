@@ -7,8 +7,8 @@ __all__ = ['Positive', 'NotNegative', 'Share', 'PRESETS', 'ConfigError', 'DataCo
            'TrainConfig', 'RunConfig', 'Config', 'check_config', 'list_presets', 'load_config', 'config_text',
            'flat_settings']
 
-# %% ../nbs/06_config.ipynb #4b8f8c7d
-import inspect, typing
+# %% ../nbs/06_config.ipynb #ed496d2a
+import inspect
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from timm.optim import list_optimizers
 from .data import READERS, OnBad
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
-from .losses import create_loss, list_losses
+from .losses import list_losses
 from .models import list_models
 from .train import Precision, Schedule, Watch
 

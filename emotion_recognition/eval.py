@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Predictions', 'load_predictions', 'predictions_for', 'predict_split', 'Interval', 'bootstrap_means',
-           'baseline_predictions', 'Group', 'Evaluation', 'evaluate', 'markdown_table', 'ensemble',
+           'baseline_predictions', 'Group', 'disagreement', 'Evaluation', 'evaluate', 'markdown_table', 'ensemble',
            'permutation_p_values', 'holm', 'Difference', 'Comparison', 'compare', 'prior_strength', 'HumanCeiling',
            'human_ceiling', 'equivalence_text', 'reliability', 'expected_calibration_error', 'brier_score',
            'negative_log_likelihood', 'Calibration', 'calibration', 'scale_temperature', 'fit_temperature',
@@ -145,7 +145,8 @@ def _limits(
     samples, # [resamples,K]
 ):
     "The middle 95 % of each column; [2,K]."
-    with np.errstate(invalid='ignore'): limits = np.nanpercentile(samples, [2.5, 97.5], axis=0) if np.isfinite(samples).any() else np.full((2, samples.shape[1]), np.nan)
+    limits, known = np.full((2, samples.shape[1]), np.nan), ~np.isnan(samples).all(0)
+    with np.errstate(invalid='ignore'): limits[:, known] = np.nanpercentile(samples[:, known], [2.5, 97.5], axis=0)
     return np.where(np.isnan(limits) & np.isinf(samples).any(0), np.inf, limits)
 
 def _intervals(values, samples):
@@ -204,9 +205,17 @@ def _dominant_masks(predictions):
     top = predictions.target >= predictions.target.max(1, keepdims=True)-1e-12
     return dict(zip(predictions.emotions.names, top.T))
 
+def disagreement(
+    predictions:Predictions,
+)->np.ndarray: # [N], nats
+    "Entropy of people's shares; of their votes where a majority rule has made every share 0 or 1."
+    shares = predictions.target
+    if predictions.votes is not None and (shares.max(1) == 1).all(): shares = np.divide(predictions.votes, total := predictions.votes.sum(1, keepdims=True), out=shares.copy(), where=total > 0)
+    return entr(shares).sum(1)
+
 def _entropy_masks(predictions, parts=4):
-    "Range of the entropy of people's shares -> [N]; as many faces in each, as far as faces of equal entropy let themselves be parted."
-    entropy = entr(predictions.target).sum(1)
+    "Range of the entropy -> [N]; as many faces in each, as far as faces of equal entropy let themselves be parted."
+    entropy = disagreement(predictions)
     edges = np.unique(np.quantile(entropy, np.linspace(0, 1, parts+1)))
     if len(edges) == 1: return {f'{edges[0]:.2f}': np.ones(len(entropy), bool)}
     which = np.digitize(entropy, edges[1:-1], right=True)

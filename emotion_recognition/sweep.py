@@ -13,14 +13,13 @@ import argparse, ctypes, csv, io, itertools, json, os, re, signal, subprocess, s
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, yaml
-from fastcore.basics import patch
 from matplotlib.figure import Figure
 from .config import Config, ConfigError, check_config, config_text, flat_settings, load_config
 from .data import write_atomically
-from .eval import Interval, Predictions, baseline_predictions, ensemble, evaluate, load_predictions, markdown_table
+from .eval import Interval, baseline_predictions, ensemble, evaluate, load_predictions, markdown_table
 from .experiment import check_same_run, names_config
 from .metrics import METRICS, find_metric
-from .viz import forest_plot
+from .viz import Picture, in_style, png_bytes
 
 # %% ../nbs/07a_sweep.ipynb #c67f0315
 def split_values(
@@ -107,7 +106,7 @@ class LocalRunner:
 
     def start(self, plan:Plan):
         slot, gpus = self.free.pop(0), torch.cuda.device_count()
-        share = {'OMP_NUM_THREADS': str(self.threads), **({'CUDA_VISIBLE_DEVICES': str(slot%gpus)} if gpus > 1 else {})}
+        share = {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', str(self.threads)), **({'CUDA_VISIBLE_DEVICES': str(slot%gpus)} if gpus > 1 else {})}
         with open(plan.log, 'ab') as log:
             process = subprocess.Popen(_command(plan), stdout=log, stderr=log, env={**os.environ, **share}, start_new_session=True, preexec_fn=_die_with_parent)
         return process, slot
@@ -136,7 +135,7 @@ class RayRunner:
         self.threads, gpus = max(1, int(has.get('CPU', 1))//jobs), min(1, has.get('GPU', 0)/jobs)
         self.task = self.ray.remote(num_cpus=self.threads, num_gpus=gpus, max_retries=0)(_ray_task)
 
-    def start(self, plan:Plan): return self.task.remote([*_command(plan)], str(plan.log.absolute()), self.threads, {k: v for k, v in os.environ.items() if k.startswith('EMOREC_')})
+    def start(self, plan:Plan): return self.task.remote([*_command(plan)], str(plan.log.absolute()), self.threads, {k: v for k, v in os.environ.items() if k.startswith(('EMOREC_', 'OMP_NUM_THREADS'))})
 
     def ended(self, job)->int|None:
         if not self.ray.wait([job], timeout=0)[0]: return None
@@ -150,7 +149,7 @@ class RayRunner:
 def _ray_task(words, log, threads, settings):
     "On a machine of the cluster: the process of one run; its exit code."
     import os, subprocess, sys
-    with open(log, 'ab') as file: process = subprocess.Popen([sys.executable, *words[1:]], stdout=file, stderr=file, env={**os.environ, **settings, 'OMP_NUM_THREADS': str(threads)})
+    with open(log, 'ab') as file: process = subprocess.Popen([sys.executable, *words[1:]], stdout=file, stderr=file, env={**os.environ, 'OMP_NUM_THREADS': str(threads), **settings})
     try: return process.wait()
     finally:
         if process.poll() is None: process.send_signal(2); process.wait()
@@ -321,24 +320,25 @@ def write_leaderboard(
     write_atomically(experiment/'leaderboard.md', lambda file: file.write(f'{head}{text}\n\n![Leaderboard](leaderboard.png)\n'.encode()))
     write_atomically(experiment/'leaderboard.csv', lambda file: file.write(lines.getvalue().encode()))
     figure = leaderboard_picture(max(boards.values(), key=len), tuple(dict.fromkeys((by, 'total_variation', 'top1'))))
-    write_atomically(experiment/'leaderboard.png', lambda file: figure.savefig(file, format='png', dpi=110))
+    write_atomically(experiment/'leaderboard.png', lambda file: file.write(png_bytes(figure)))
     return text
 
-# %% ../nbs/07a_sweep.ipynb #009a7843
+# %% ../nbs/07a_sweep.ipynb #5eeeb142
+@in_style
 def leaderboard_picture(
     rows:list[Row],
     metrics:tuple[str, ...]=('kl', 'total_variation', 'top1'),
 )->Figure:
     "A dot with its interval for every row, a panel a metric."
-    fig = Figure(figsize=(2.6*len(metrics)+2.4, .32*len(rows)+1.1), layout='constrained')
-    axes, at = fig.subplots(1, len(metrics), sharey=True, squeeze=False)[0], np.arange(len(rows))
+    fig = Picture(8, .28*len(rows)+.9)
+    axes, at = fig.panels(1, len(metrics), sharey=True)[0], np.arange(len(rows))
     for ax, m in zip(axes, metrics):
         for y, row in enumerate(rows):
             if m not in row.metrics or not np.isfinite(row.metrics[m].value): continue
             x = row.metrics[m]
             low, high = (x.value-row.spread[m], x.value+row.spread[m]) if row.spread else (x.low, x.high)
             ax.plot([low, high], [y, y], color='.2' if row.cost else '.6', lw=1.5); ax.plot(x.value, y, 'o', color='#0072b2' if row.cost else '.6', ms=5)
-        ax.set_xlabel(m.replace('_', ' ')); ax.grid(axis='x', color='.9'); ax.spines[['top', 'right', 'left']].set_visible(False); ax.tick_params(axis='y', length=0)
+        ax.set_xlabel(m.replace('_', ' ')); ax.grid(axis='x', color='.9'); ax.spines['left'].set_visible(False); ax.tick_params(axis='y', length=0)
     axes[0].set_yticks(at, [row.name for row in rows], fontsize=8); axes[0].invert_yaxis()
     return fig
 

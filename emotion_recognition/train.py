@@ -13,7 +13,7 @@ import json, math, os, shutil, time
 from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Callable, Literal, NamedTuple
+from typing import Literal, NamedTuple
 import numpy as np, torch, torch.distributed as dist
 from fastcore.basics import patch
 from matplotlib.figure import Figure
@@ -25,7 +25,6 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm.auto import tqdm
 from .data import Batch, FaceDataset, show_progress, write_atomically
-from .losses import create_loss
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
 

@@ -6,7 +6,7 @@
 __all__ = ['emotion_colours', 'Picture', 'in_style', 'png_bytes', 'denormalise', 'faces_with_bars', 'gallery', 'training_curves',
            'tensorboard_curves', 'calibration_curves', 'confusion_counts', 'confusion', 'transport', 'error_transport',
            'transport_on_plane', 'bubbles_on_plane', 'faces_on_plane', 'forest_plot', 'embeddings', 'lay_out',
-           'embedding_map', 'saliency', 'saliency_picture', 'main_figures', 'report_figures']
+           'embedding_map', 'saliency', 'saliency_picture', 'main_figures']
 
 # %% ../nbs/05_viz.ipynb #0bb281c2
 import hashlib, importlib, io, json, math
@@ -24,12 +24,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import offset_copy
 from PIL import Image
 from scipy.spatial import KDTree
-from scipy.special import entr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import interpolate
-from .data import FaceDataset, create_loader, create_transform, write_atomically
-from .emotions import EMOTIONS13, FERPLUS_TO_13, EmotionSet
-from .eval import Evaluation, Predictions, reliability, valence_arousal
+from .data import FaceDataset, create_loader, create_transform
+from .emotions import FERPLUS_TO_13, EmotionSet
+from .eval import disagreement, Evaluation, Predictions, reliability, valence_arousal
 from .metrics import METRICS, compute_metrics, find_metric
 from .models import EmotionModel
 
@@ -104,7 +103,7 @@ def png_bytes(
 
 # %% ../nbs/05_viz.ipynb #f99c2be1
 def denormalise(
-    images:torch.Tensor, # float [B,3,H,W], as `model.normalize` makes them
+    images:torch.Tensor, # float [B,3,H,W], as model.normalize makes them
     model:EmotionModel,  # whose mean and standard deviation were used
 )->torch.Tensor:         # uint8 [B,3,H,W]
     "Back to colours from 0 to 255; what lies outside is cut off."
@@ -168,13 +167,13 @@ def gallery(
     higher, p = find_metric(by).higher_is_better, predictions
     values = compute_metrics(p.probs, p.target, p.emotions, [by], per_sample=True)[by]
     badness = np.abs(values) if higher is None else -values if higher else values
-    entropy = entr(p.target).sum(1)
+    entropy = disagreement(p)
     orders = dict(worst=-badness, best=badness, ambiguous=-entropy)
     if which not in orders: raise ValueError(f"which: must be worst, best or ambiguous, got {which!r}")
     if n < 1: raise ValueError(f"n: must be 1 or more, got {n}")
     index = np.argsort(orders[which], kind='stable')[:n].tolist()
     fig = faces_with_bars(p, faces, index, [f'{_short(p.ids[i])}\n{by} {values[i]:.3f}' + (f'\nentropy {entropy[i]:.2f}' if which == 'ambiguous' else '') for i in index])
-    what = f'that people disagree about most' if which == 'ambiguous' else f'with the {which} {by}'
+    what = 'that people disagree about most' if which == 'ambiguous' else f'with the {which} {by}'
     fig.suptitle(f'{p.name}: {len(index)} of {len(p):,} faces {what}', fontweight='bold')
     return fig
 
@@ -318,10 +317,10 @@ def confusion(
     side = max(4.8, 2.2+.42*len(predictions.emotions))
     fig = Picture(side, side-.5)
     ax = fig.panels()[0, 0]
-    _heat_map(ax, _share(counts, counts.sum(1, keepdims=True)), [[f'{x:.3g}' if x >= 10 else f'{x:.1f}'.removesuffix('.0') if x >= .05 else '' for x in row] for row in counts], predictions.emotions)
+    _heat_map(ax, _share(counts, counts.sum(1, keepdims=True)), [[f'{x:,.0f}' if x >= 10 else f'{x:.1f}'.removesuffix('.0') if x >= .05 else '' for x in row] for row in counts], predictions.emotions)
     ax.set(xlabel='emotion the model gives most', ylabel='emotion people give most')
     tied = int(((predictions.target == predictions.target.max(1, keepdims=True)).sum(1) > 1).sum())
-    fig.suptitle(f'{predictions.name}: {np.trace(counts)/n:.0%} of {n:,} faces on the diagonal' + (f';\n{tied:,} with tied votes are shared out evenly' if tied else ''), fontweight='bold')
+    fig.suptitle(f'{_short(predictions.name)}\n{np.trace(counts)/n:.0%} of {n:,} faces on the diagonal' + (f';\n{tied:,} with tied votes are shared out evenly' if tied else ''), fontweight='bold')
     return fig
 
 # %% ../nbs/05_viz.ipynb #13b32b0b
@@ -351,7 +350,7 @@ def error_transport(
     _heat_map(ax, moved, [[f'{x:.1f}' if x >= .05 else '' for x in row] for row in moved], predictions.emotions)
     ax.set(xlabel='... that people give to', ylabel='votes the model gives to ...')
     distance = (moved/100*predictions.emotions.ground_distance(ground_distance)).sum()
-    fig.suptitle(f"{predictions.name}: {moved.sum():.1f} of 100 votes are misplaced; earth mover's distance {distance:.3f}", fontweight='bold')
+    fig.suptitle(f"{_short(predictions.name)}\n{moved.sum():.1f} of 100 votes are misplaced,\nearth mover's distance {distance:.3f}", fontweight='bold')
     return fig
 
 # %% ../nbs/05_viz.ipynb #a4a7a6be
@@ -433,7 +432,7 @@ def faces_on_plane(
 # %% ../nbs/05_viz.ipynb #9355c768
 @in_style
 def forest_plot(
-    evaluations:dict[str, Evaluation], # name -> `evaluate` of that model
+    evaluations:dict[str, Evaluation], # name -> evaluate of that model
     names:Sequence[str]|None=None,     # metrics; those of the first model where None
 )->Figure:
     "Means and 95 % intervals of several models, a panel a metric."
@@ -492,7 +491,7 @@ def lay_out(
 # %% ../nbs/05_viz.ipynb #4993fda5
 @in_style
 def embedding_map(
-    features:np.ndarray,     # [N,F], from `embeddings`, or [N,2], from `lay_out`
+    features:np.ndarray,     # [N,F], from embeddings, or [N,2], from lay_out
     predictions:Predictions, # of the same N faces, in the same order
     method:Literal['tsne', 'umap']='tsne',
     colour:Literal['dominant', 'entropy']='dominant', # the emotion with the most votes, or how much people disagree
@@ -507,7 +506,7 @@ def embedding_map(
     ax.set_aspect('equal', 'datalim')
     ax.set(xticks=[], yticks=[], title=f"{predictions.name}: {len(predictions):,} faces by {dict(tsne='t-SNE', umap='UMAP')[method]} of the model's features"); ax.spines[:].set_visible(False)
     if colour == 'entropy':
-        points = ax.scatter(x, y, 22, entr(predictions.target).sum(1), cmap='viridis', edgecolors='.3', lw=.3)
+        points = ax.scatter(x, y, 22, disagreement(predictions), cmap='viridis', edgecolors='.3', lw=.3)
         fig.colorbar(points, label="entropy of people's shares, nats", shrink=.8).ax.tick_params(labelsize=8)
         return fig
     top = predictions.target.argmax(1)
@@ -583,15 +582,3 @@ def main_figures(
     if predictions.emotions.valence is not None:
         figures |= dict(transport=error_transport(predictions), transport_on_plane=transport_on_plane(predictions), faces_on_plane=faces_on_plane(predictions))
     return figures
-
-def report_figures(
-    predictions:Predictions,
-    folder:str|Path,             # the run folder
-    faces:FaceDataset|None=None, # holds the predictions' faces; without them there are no galleries
-)->dict[str, Path]:              # name -> file
-    "Write the main pictures, and the training curves where there are any, as `folder/figures/NAME.png`."
-    folder, figures = Path(folder), main_figures(predictions, faces)
-    if (folder/'metrics.jsonl').is_file(): figures = dict(training=training_curves(folder), **figures)
-    files = {name: folder/'figures'/f'{name}.png' for name in figures}
-    for name, path in files.items(): write_atomically(path, lambda file: file.write(png_bytes(figures[name])))
-    return files
