@@ -260,7 +260,7 @@ def _keep_result(trainer, metrics, folder):
     write_atomically(folder/'cost.json', lambda file: file.write(json.dumps(cost, indent=1).encode()))
     with SummaryWriter(folder, filename_suffix='.final') as writer:
         for name, value in metrics.items(): writer.add_scalar(f'final/{name}', value, trainer.step)
-        for name, value in cost.items(): writer.add_scalar(f'cost/{name}', value, trainer.step)
+        for name, value in cost.items(): writer.add_scalar(f'final_cost/{name}', value, trainer.step)
 
 def _peak_memory(device):
     "Bytes at most: of the GPU's memory, or of this process; nothing where the system does not tell."
@@ -358,7 +358,8 @@ def _evaluate_one(run, overrides):
 def _compare_several(runs, overrides):
     found = [evaluated_run(run, overrides)[0] for run in runs]
     if len({p.name for p in found}) < len(found): found = [p.named('/'.join(Path(run).parts[-2:])) for p, run in zip(found, runs)]
-    compared, folder = compare(*found), Path(os.path.commonpath([Path(run).expanduser().absolute().parent for run in runs]))
+    parents = {Path(run).expanduser().absolute().parent for run in runs}
+    compared, folder = compare(*found), parents.pop() if len(parents) == 1 else Path.cwd()
     tables = compared.tables(['total_variation', 'kl', 'top1'])
     figure = forest_plot({p.name: evaluate(p) for p in found})
     write_atomically(folder/'comparison.png', lambda file: file.write(png_bytes(figure)))
