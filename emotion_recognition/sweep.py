@@ -88,9 +88,10 @@ def state_of(
     same_length = check_config(yaml.safe_load(path.read_text())).train.epochs == plan.config.train.epochs
     return 'finished' if same_length and (plan.folder/'predictions.npz').is_file() else 'broken off'
 
-# %% ../nbs/07a_sweep.ipynb #2695f6f6
-def _die_with_parent():
-    "In a new process, on Linux: end when the one that started it ends, however it does."
+# %% ../nbs/07a_sweep.ipynb #634cbb75
+def _in_new_process():
+    "Let Ctrl-C work, which shells take from what they start in the background; on Linux, end when the sweep ends, however it does."
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 def _command(plan):
@@ -108,7 +109,7 @@ class LocalRunner:
         slot, gpus = self.free.pop(0), torch.cuda.device_count()
         share = {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', str(self.threads)), **({'CUDA_VISIBLE_DEVICES': str(slot%gpus)} if gpus > 1 else {})}
         with open(plan.log, 'ab') as log:
-            process = subprocess.Popen(_command(plan), stdout=log, stderr=log, env={**os.environ, **share}, start_new_session=True, preexec_fn=_die_with_parent)
+            process = subprocess.Popen(_command(plan), stdout=log, stderr=log, env={**os.environ, **share}, start_new_session=True, preexec_fn=_in_new_process)
         return process, slot
 
     def ended(self, job)->int|None: # the exit code; None while it runs
@@ -116,8 +117,10 @@ class LocalRunner:
         if code is not None: self.free.append(job[1])
         return code
 
-    def stop(self, job): # as Ctrl-C does
-        job[0].send_signal(signal.SIGINT); job[0].wait()
+    def stop(self, job): # as Ctrl-C does; by force if that does not help
+        job[0].send_signal(signal.SIGINT)
+        try: job[0].wait(30)
+        except subprocess.TimeoutExpired: job[0].kill(); job[0].wait()
 
 # %% ../nbs/07a_sweep.ipynb #9fb17de7
 def _import_ray():
