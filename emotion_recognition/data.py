@@ -649,8 +649,8 @@ class ResidentLoader:
     "Batches of faces that lie decoded in the memory of a device and are varied there; made by `create_loader`."
     def __init__(self, dataset, batch_size, image_size, sampler, augment, drop_last, device):
         size = len(dataset)*3*image_size**2
-        free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else size
-        if size > .8*free and device.type == 'cuda': raise DataError(f"data.resident: {len(dataset):,} faces of {image_size} pixels take {size/1e9:.1f} GB, {free/1e9:.1f} GB are free on {device}; leave it out, or take a smaller data.image_size")
+        free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else math.inf
+        if size > .8*free: raise DataError(f"data.resident: {len(dataset):,} faces of {image_size} pixels take {size/1e9:.1f} GB, {free/1e9:.1f} GB are free on {device}; leave it out, or take a smaller data.image_size")
         move = lambda x: None if x is None else torch.from_numpy(x).to(device)
         self.dataset, self.batch_size, self.sampler, self.augment, self.drop_last = _Transformed(dataset, None), batch_size, sampler, augment, drop_last
         self.images, self.target, self.votes = _decoded(dataset, image_size).to(device), move(dataset.target), move(dataset.votes)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['Predictions', 'load_predictions', 'predictions_for', 'predict_split', 'Interval', 'bootstrap_means',
-           'baseline_predictions', 'Group', 'disagreement', 'Evaluation', 'evaluate', 'markdown_table', 'ensemble',
-           'permutation_p_values', 'holm', 'Difference', 'Comparison', 'compare', 'prior_strength', 'HumanCeiling',
-           'human_ceiling', 'equivalence_text', 'reliability', 'expected_calibration_error', 'brier_score',
-           'negative_log_likelihood', 'Calibration', 'calibration', 'scale_temperature', 'fit_temperature',
-           'TemperatureScaling', 'temperature_scaling', 'valence_arousal', 'valence_arousal_error', 'Findings',
-           'examine', 'plain']
+           'baseline_predictions', 'metric_intervals', 'Group', 'disagreement', 'Evaluation', 'evaluate',
+           'markdown_table', 'ensemble', 'permutation_p_values', 'holm', 'Difference', 'Comparison', 'compare',
+           'prior_strength', 'HumanCeiling', 'human_ceiling', 'equivalence_text', 'reliability',
+           'expected_calibration_error', 'brier_score', 'negative_log_likelihood', 'Calibration', 'calibration',
+           'scale_temperature', 'fit_temperature', 'TemperatureScaling', 'temperature_scaling', 'valence_arousal',
+           'valence_arousal_error', 'Findings', 'examine', 'plain']
 
 # %% ../nbs/04_eval.ipynb #2a1f9438
 import json
@@ -171,6 +171,14 @@ def _mean_intervals(per_face, resamples, seed):
     values = np.stack(list(per_face.values()), 1)
     return dict(zip(per_face, _intervals(values.mean(0), bootstrap_means(values, resamples, seed))))
 
+def metric_intervals(
+    predictions:Predictions,
+    resamples:int=2000, # of the bootstrap
+    seed:int=0,         # likewise
+)->dict[str, Interval]: # metric -> mean over all faces
+    "Every metric that the emotions allow, with 95 % intervals."
+    return _mean_intervals(_per_face(predictions), resamples, seed)
+
 # %% ../nbs/04_eval.ipynb #fc777562
 def _emotion_statistics(
     means, # [6,...]: of p, q, p*q, p*p, q*q, |p-q|
@@ -240,8 +248,7 @@ def evaluate(
 )->Evaluation:
     "Every metric that the emotions allow, with 95 % intervals: over all faces, by emotion, by dominant emotion and by disagreement."
     per_face = _per_face(predictions)
-    intervals = lambda values: _mean_intervals(values, resamples, seed)
-    return Evaluation(predictions.name, len(predictions), intervals(per_face), {name: intervals(_per_face(p)) for name, p in baseline_predictions(predictions).items()},
+    return Evaluation(predictions.name, len(predictions), _mean_intervals(per_face, resamples, seed), {name: metric_intervals(p, resamples, seed) for name, p in baseline_predictions(predictions).items()},
                       _per_emotion(predictions, resamples, seed), _groups(_dominant_masks(predictions), per_face, resamples, seed),
                       _groups(_entropy_masks(predictions), per_face, resamples, seed))
 
@@ -271,7 +278,12 @@ def tables(self:Evaluation,
             'By dominant emotion': markdown_table(['most votes for', 'faces', *names], group(self.per_dominant)),
             'By disagreement': markdown_table(['entropy of the votes (nats)', 'faces', *names], group(self.by_entropy))}
 
-# %% ../nbs/04_eval.ipynb #db1f407f
+# %% ../nbs/04_eval.ipynb #c6c8c923
+def _chosen(predictions, index):
+    "Some of the faces, in that order."
+    rows = {k: None if (x := getattr(predictions, k)) is None else x[index] for k in ('probs', 'target', 'votes')}
+    return replace(predictions, ids=[predictions.ids[i] for i in index], **rows)
+
 def _aligned(predictions):
     "The same faces in the same order; ValueError naming what differs."
     names, first = [p.name for p in predictions], predictions[0]
@@ -283,7 +295,7 @@ def _aligned(predictions):
         for name, ids in only:
             if ids: raise ValueError(f"{p.name} and {first.name} are about other faces: {len(ids):,} only in {name}, such as {', '.join(ids[:3])}; compare predictions for the same data set and protocol")
     at = lambda p: {name: i for i, name in enumerate(p.ids)}
-    same = [first, *(replace(p, ids=first.ids, **{k: getattr(p, k)[[where[i] for i in first.ids]] for k in ('probs', 'target', 'votes') if getattr(p, k) is not None}) for p in predictions[1:] for where in [at(p)])]
+    same = [first, *(_chosen(p, [where[i] for i in first.ids]) for p in predictions[1:] for where in [at(p)])]
     for p in same[1:]:
         differ = np.abs(p.target-first.target).max(1) > 1e-6
         if differ.any(): raise ValueError(f"{p.name} and {first.name} hold other shares for {differ.sum():,} of {len(first):,} faces, such as {first.ids[int(differ.argmax())]}; compare under one protocol")
@@ -474,8 +486,7 @@ def human_ceiling(
 )->HumanCeiling:
     "How well n people predict the others, how well the model does, and how many people it is worth; ValueError where votes are missing or too few."
     enough, most = _voted(predictions)
-    some = [i for i, is_enough in enumerate(enough) if is_enough]
-    kept = replace(predictions, ids=[predictions.ids[i] for i in some], **{k: getattr(predictions, k)[some] for k in ('probs', 'target', 'votes')})
+    kept = _chosen(predictions, np.flatnonzero(enough))
     names = [m for m in (names or list_metrics(predictions.emotions)) if find_metric(m).higher_is_better is not None]
     rng, strength = np.random.default_rng(seed), prior_strength(kept.votes)
     scores = np.stack([[s[m] for m in names] for n in range(1, most+1) for s in [_scores(kept, kept.votes, n, names, draws, rng, strength)]]) # [n,metrics,2,N]
@@ -615,8 +626,7 @@ def temperature_scaling(
     "A temperature fitted on one half of the faces and judged on the other; ValueError for fewer than 2 faces."
     if len(predictions) < 2: raise ValueError(f"{predictions.name}: {len(predictions)} face cannot be halved")
     order = np.random.default_rng(seed).permutation(len(predictions))
-    half = lambda some: replace(predictions, ids=[predictions.ids[i] for i in some], **{k: None if (x := getattr(predictions, k)) is None else x[some] for k in ('probs', 'target', 'votes')})
-    fitting, judging = half(order[:len(order)//2]), half(order[len(order)//2:])
+    fitting, judging = (_chosen(predictions, half) for half in (order[:len(order)//2], order[len(order)//2:]))
     temperature = fit_temperature(fitting)
     def judge(p):
         found = calibration(p)

@@ -8,16 +8,16 @@ __all__ = ['split_values', 'Plan', 'plan_sweep', 'records', 'state_of', 'LocalRu
            'leaderboard_text', 'leaderboard_rows', 'write_leaderboard', 'leaderboard_picture', 'sweep_command',
            'emorec_sweep', 'leaderboard_command', 'emorec_leaderboard']
 
-# %% ../nbs/07a_sweep.ipynb #a46734e3
-import argparse, ctypes, csv, io, itertools, json, os, re, signal, subprocess, sys, time
+# %% ../nbs/07a_sweep.ipynb #97f5565d
+import argparse, ctypes, itertools, json, os, re, signal, subprocess, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, yaml
 from matplotlib.figure import Figure
-from .config import Config, ConfigError, check_config, config_text, flat_settings, load_config
+from .config import Config, ConfigError, config_text, flat_settings, load_config
 from .data import write_atomically
-from .eval import Interval, baseline_predictions, ensemble, evaluate, load_predictions, markdown_table
-from .experiment import check_same_run, names_config
+from .eval import Interval, baseline_predictions, ensemble, load_predictions, markdown_table, metric_intervals
+from .experiment import CIRCUMSTANCES, check_same_run, csv_text, end_with, names_config
 from .metrics import METRICS, find_metric
 from .viz import Picture, in_style, png_bytes
 
@@ -85,7 +85,7 @@ def state_of(
     check_same_run(plan.config, plan.folder)
     path = plan.folder/'config.yaml'
     if not path.is_file(): return 'new'
-    same_length = check_config(yaml.safe_load(path.read_text())).train.epochs == plan.config.train.epochs
+    same_length = load_config(str(path)).train.epochs == plan.config.train.epochs
     return 'finished' if same_length and (plan.folder/'predictions.npz').is_file() else 'broken off'
 
 # %% ../nbs/07a_sweep.ipynb #634cbb75
@@ -251,7 +251,7 @@ def _setting(folder):
     "What two runs have in common that differ in the seed only."
     path = folder/'config.yaml'
     if not path.is_file(): return folder.name
-    return json.dumps({k: v for k, v in flat_settings(check_config(yaml.safe_load(path.read_text()))).items() if k != 'seed' and not k.startswith(('run.', 'train.resume', 'train.device', 'data.workers'))})
+    return json.dumps({k: v for k, v in flat_settings(load_config(str(path))).items() if k != 'seed' and not k.startswith(CIRCUMSTANCES)})
 
 def _without_seed(names):
     "The name that runs of several seeds share."
@@ -259,7 +259,7 @@ def _without_seed(names):
 
 def _row(name, folders, found):
     "One row for runs that differ in the seed only."
-    evaluations = [evaluate(p).metrics for p in found]
+    evaluations = [metric_intervals(p) for p in found]
     costs = [c for c in map(run_cost, folders) if c]
     cost = {k: float(np.mean([c[k] for c in costs])) for k in (costs[0] if costs else ())}
     if len(found) == 1: return Row(found[0].name, 1, evaluations[0], None, cost)
@@ -283,7 +283,7 @@ def leaderboard(
         together = [ensemble(*found).named(f'mean of {len(found)} seeds: {_without_seed([p.name for p in found])}') for _, found in groups if len(found) > 1]
         if len(groups) > 1: together.append(ensemble(*(p for _, p in members)).named(f'mean of all {len(members)} runs'))
         extra = [*together, *baseline_predictions(members[0][1]).values()]
-        done[fingerprint] = rows + [Row(p.name, 1, evaluate(p).metrics, None, {}) for p in extra]
+        done[fingerprint] = rows + [Row(p.name, 1, metric_intervals(p), None, {}) for p in extra]
     return done
 
 # %% ../nbs/07a_sweep.ipynb #abd636b8
@@ -317,11 +317,10 @@ def write_leaderboard(
 )->str: # Markdown
     "Write leaderboard.md, leaderboard.csv and leaderboard.png into the experiment's folder."
     experiment, boards = Path(experiment).expanduser(), leaderboard(experiment, by)
-    text, lines = leaderboard_text(boards, tuple(dict.fromkeys((by, 'kl', 'total_variation', 'js', 'emd', 'top1')))), io.StringIO()
-    csv.writer(lines, lineterminator='\n').writerows(leaderboard_rows(boards))
+    text = leaderboard_text(boards, tuple(dict.fromkeys((by, 'kl', 'total_variation', 'js', 'emd', 'top1'))))
     head = f'# {experiment.absolute().name}\n\nIn brackets: 95 % bootstrap intervals over faces; ±: standard deviation over seeds. Ordered by {by}.\n\n'
     write_atomically(experiment/'leaderboard.md', lambda file: file.write(f'{head}{text}\n\n![Leaderboard](leaderboard.png)\n'.encode()))
-    write_atomically(experiment/'leaderboard.csv', lambda file: file.write(lines.getvalue().encode()))
+    write_atomically(experiment/'leaderboard.csv', lambda file: file.write(csv_text(leaderboard_rows(boards)).encode()))
     figure = leaderboard_picture(max(boards.values(), key=len), tuple(dict.fromkeys((by, 'total_variation', 'top1'))))
     write_atomically(experiment/'leaderboard.png', lambda file: file.write(png_bytes(figure)))
     return text
@@ -363,17 +362,13 @@ def sweep_command(
         ended = run_sweep(plans, int(jobs), backend)
         experiments = dict.fromkeys(p.experiment for p in plans if ended[p.name] == 'finished')
         for experiment in experiments: print(f'\n{write_leaderboard(experiment, _deciding(plans[0]))}\n\nwritten to {experiment}: leaderboard.md, leaderboard.csv, leaderboard.png')
-    except SweepStopped: return _say('stopped; the same command goes on', 130)
-    except (ValueError, OSError, ImportError) as e: return _say(e, 2)
+    except SweepStopped: return end_with('stopped; the same command goes on', 130, 'emorec_sweep')
+    except (ValueError, OSError, ImportError) as e: return end_with(e, 2, 'emorec_sweep')
     failed = {name: why for name, why in ended.items() if why != 'finished'}
-    for name, why in failed.items(): _say(f'{name}: {why}', 1)
+    for name, why in failed.items(): end_with(f'{name}: {why}', 1, 'emorec_sweep')
     return 1 if failed else 0
 
 def _deciding(plan): return plan.config.train.monitor if plan.config.train.monitor in METRICS else 'kl'
-
-def _say(message, code, command='emorec_sweep'):
-    print(f'{command}: {message}', file=sys.stderr)
-    return code
 
 # %% ../nbs/07a_sweep.ipynb #249fbcca
 def emorec_sweep():
@@ -397,7 +392,7 @@ def leaderboard_command(
 )->int:               # the exit code
     "What `emorec_leaderboard` does; says in one line what is wrong."
     try: text = write_leaderboard(experiment, by)
-    except (ValueError, OSError) as e: return _say(e, 2, 'emorec_leaderboard')
+    except (ValueError, OSError) as e: return end_with(e, 2, 'emorec_leaderboard')
     print(text if form == 'table' else (Path(experiment).expanduser()/'leaderboard.csv').read_text().rstrip())
     return 0
 
