@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from timm.optim import list_optimizers
 from .data import READERS, OnBad
+import emotion_recognition.readers, emotion_recognition.synthetic
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .losses import list_losses
 from .models import list_models

@@ -4,10 +4,8 @@
 
 # %% auto #0
 __all__ = ['OnBad', 'Split', 'READERS', 'DataError', 'read_image', 'check_distribution', 'parse_numbers', 'Sample', 'FaceDataset',
-           'subset', 'Row', 'cache_folder', 'write_atomically', 'show_progress', 'scan', 'reader', 'open_dataset',
-           'read_affectnet_fused', 'read_synthetic', 'ferplus_target', 'read_ferplus', 'read_table', 'create_transform',
-           'EpochSampler', 'Batch', 'create_loader', 'vary_batch', 'ResidentLoader', 'duplicates', 'near_zero',
-           'data_report', 'contact_sheet', 'guess_reader', 'inspect_command', 'emorec_data']
+           'subset', 'Row', 'scan', 'reader', 'open_dataset', 'create_transform', 'EpochSampler', 'Batch',
+           'create_loader', 'vary_batch', 'ResidentLoader']
 
 # %% ../nbs/02a_data.ipynb #958288eb
 import argparse, csv, hashlib, inspect, io, math, os, re, sys, warnings, zipfile
@@ -26,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
-from .synthetic import SyntheticFaces
+from .core import cache_folder, show_progress, write_atomically
 
 # %% ../nbs/02a_data.ipynb #ed5d1d43
 class DataError(ValueError): "The user's data cannot be used as it is; the message says which file, what is wrong and what would be right."
@@ -151,11 +149,6 @@ class Row:
     digest:str = ''  # of the pixels: equal for the same picture
     problem:str = '' # why the face cannot be used
 
-def cache_folder()->Path:
-    "Where scans and drawn faces are remembered: the environment variable EMOREC_CACHE, or the user's cache folder."
-    base = os.environ.get('EMOREC_CACHE')
-    return Path(base) if base else Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'emotion_recognition'
-
 # %% ../nbs/02a_data.ipynb #35cc3842
 def _scan_image(row, source):
     "Look into the image: its size, and whether it can be read to the end."
@@ -164,23 +157,7 @@ def _scan_image(row, source):
     row.height, row.width = pixels.shape[1:]
     row.digest = hashlib.blake2b(pixels.numpy(), digest_size=8).hexdigest()
 
-def write_atomically(
-    path:Path,
-    write:Callable, # is called with an open binary file
-):
-    "Write a temporary neighbour of `path`, then put it in place: whoever looks sees the old file or the new one, whole."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with open(part, 'wb') as file: write(file)
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
-
 # %% ../nbs/02a_data.ipynb #62d5820e
-def show_progress()->bool:
-    "Whether a person is watching: a bar in a log file is noise."
-    return sys.stderr.isatty() or 'ipykernel' in sys.modules
-
 def scan(
     name:str,                 # what is scanned, for the progress bar
     key:str,                  # names this scan among all in the cache
@@ -271,66 +248,6 @@ def _signature(*files):
 
 _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
-# %% ../nbs/02a_data.ipynb #2eb37466
-def _pairs(root):
-    "Face name -> its files {image, prob_rank, val, aro, votes} under root/images and root/annotations; partners may be missing."
-    faces = {}
-    with os.scandir(root/'images') as entries:
-        for f in entries:
-            stem, suffix = os.path.splitext(f.name)
-            if suffix.lower() in _IMAGE_SUFFIXES: faces.setdefault(stem, {}).setdefault('image', []).append(f)
-    with os.scandir(root/'annotations') as entries:
-        for f in entries:
-            for kind in ('prob_rank.txt', 'val.npy', 'aro.npy', 'votes.txt'):
-                if f.name.endswith('_'+kind): faces.setdefault(f.name[:-len(kind)-1], {})[kind.split('.')[0]] = f
-    return dict(sorted((name, files) for name, files in faces.items() if 'image' in files or 'prob_rank' in files))
-
-# %% ../nbs/02a_data.ipynb #b881ea28
-def _read_pair(name, files):
-    row = Row(name)
-    try:
-        if 'image' not in files: raise DataError("annotation without image")
-        if len(files['image']) > 1: raise DataError(f"{len(files['image'])} images of that name: {', '.join(sorted(f.name for f in files['image']))}")
-        _scan_image(row, files['image'][0].path)
-        if 'prob_rank' not in files: raise DataError("image without annotation")
-        row.numbers = parse_numbers(Path(files['prob_rank'].path).read_bytes())
-        check_distribution(row.numbers, len(EMOTIONS13))
-        if 'votes' in files: row.votes = _counts(parse_numbers(Path(files['votes'].path).read_bytes()), len(EMOTIONS13))
-        for axis, kind in (('valence', 'val'), ('arousal', 'aro')):
-            if kind in files: setattr(row, axis, _one_number(files[kind]))
-    except DataError as e: row.problem = row.problem or str(e)
-    except OSError as e: row.problem = row.problem or f"cannot be read: {e.strerror}"
-    return row
-
-def _counts(numbers, n):
-    if len(numbers) != n or any(x < 0 or x != int(x) for x in numbers): raise DataError(f"votes must be {n} whole numbers of 0 or more")
-    return numbers
-
-def _one_number(file):
-    "The number of a .npy file; very old ones hold it as text."
-    try: return float(np.load(file.path, allow_pickle=False).reshape(()))
-    except (ValueError, EOFError): raise DataError(f"{file.name} does not hold one number") from None
-
-# %% ../nbs/02a_data.ipynb #95399ec5
-@reader('affectnet_fused')
-def read_affectnet_fused(
-    path:str|Path,       # the folder that holds train_set and val_set
-    split:Split='train', # train or valid
-    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop, or skip it
-)->FaceDataset:
-    "The AffectNetFused layout: 13 probabilities a face; DataError if a file is missing or wrong."
-    root = _folder(path, "the folder that holds train_set and val_set")
-    if split == 'test': raise DataError("data: AffectNetFused has no test split")
-    root = root/{'train': 'train_set', 'valid': 'val_set'}[split]
-    for sub in ('images', 'annotations'):
-        if not (root/sub).is_dir(): raise DataError(f"{root/sub}: the folder is missing; AffectNetFused has {root.name}/images and {root.name}/annotations")
-    faces = _pairs(root)
-    if not faces: raise DataError(f"{root}: no image and no annotation in it")
-    work = {name: _signature(*files.get('image', ()), *(files.get(k) for k in ('prob_rank', 'val', 'aro', 'votes'))) for name, files in faces.items()}
-    rows = scan(root.name, f'affectnet_fused {root.resolve()}', work, lambda name: _read_pair(name, faces[name]))
-    good, bad = _without_bad(rows, root, on_bad)
-    return _from_rows(good, bad, EMOTIONS13, [Path(faces[r.id]['image'][0].path) for r in good], dict(reader='affectnet_fused', split=split))
-
 # %% ../nbs/02a_data.ipynb #df1fbae9
 def _from_rows(good, bad, emotions, images, provenance):
     target = np.array([check_distribution(r.numbers, len(emotions)) for r in good], np.float32)
@@ -338,203 +255,6 @@ def _from_rows(good, bad, emotions, images, provenance):
     plane = np.array([(r.valence, r.arousal) for r in good], np.float32)
     return FaceDataset(emotions, [r.id for r in good], images, target, votes, None if np.isnan(plane).all() else plane,
                        {**provenance, 'faces': len(good), 'skipped': len(bad)}, bad, np.array([(r.width, r.height) for r in good]), np.array([r.digest for r in good]))
-
-# %% ../nbs/02a_data.ipynb #e8cfb0f8
-@reader('synthetic')
-def read_synthetic(
-    path:str|Path|None=None, # where to draw them; a folder in the cache where None
-    split:Split='train',     # train or valid
-    on_bad:OnBad='stop',     # as for every reader
-    n_train:int=4000,        # faces to train on
-    n_valid:int=1000,        # faces to validate on
-    n_votes:int=10,          # people asked about a face
-    face_size:int=64,        # side of a drawn face in pixels
-    face_seed:int=0,         # another seed, other faces
-)->FaceDataset:
-    "Drawn faces whose true distribution is known; drawn on first use."
-    faces = SyntheticFaces(n_train=n_train, n_valid=n_valid, image_size=face_size, n_votes=n_votes, seed=face_seed)
-    root = Path(path).expanduser() if path else cache_folder()/'synthetic'/f'{n_train}-{n_valid}-{n_votes}-{face_size}-{face_seed}'
-    dataset = read_affectnet_fused(faces.write(root), split, on_bad)
-    dataset.provenance.update(reader='synthetic', **asdict(faces))
-    return dataset
-
-# %% ../nbs/02a_data.ipynb #64b2c447
-def ferplus_target(
-    votes:Sequence[int], # 10 counts: the 8 emotions of FERPLUS8, unknown, not a face
-    protocol:Literal['majority', 'crossentropy'],
-)->np.ndarray|None:      # [8], sums to 1; None where the rule leaves the face out
-    "The target that the FER+ paper's code makes of ten people's votes."
-    if protocol not in ('majority', 'crossentropy'): raise DataError(f"data.protocol: must be 'majority' or 'crossentropy', got {protocol!r}")
-    votes = np.where(np.asarray(votes) > 1, votes, 0)
-    total = votes.sum()
-    taken = np.zeros(10)
-    if protocol == 'majority':
-        if votes.max() > total/2: taken[votes.argmax()] = votes.max()
-    elif not _take_largest(votes, taken, total): return None
-    if not taken.any() or taken.argmax() >= 8: return None
-    return taken[:8]/taken[:8].sum()
-
-def _take_largest(votes, taken, total):
-    "Move the largest counts from `votes` to `taken` by the crossentropy rule; True if the result is clear enough to be used."
-    left, count, open_ = votes.copy(), 0, True
-    while taken.sum() < .75*total and count < 3 and open_:
-        for i in np.flatnonzero(left == left.max()):
-            count += 1
-            if i >= 8:
-                open_ = False
-                if taken.any(): count -= 1
-                else: taken[i] = left[i]
-                break
-            taken[i], left[i] = left[i], 0
-    return taken.sum() > total/2 and count <= 3
-
-# %% ../nbs/02a_data.ipynb #085008c0
-_FERPLUS = dict(train=('FER2013Train', 'Training'), valid=('FER2013Valid', 'PublicTest'), test=('FER2013Test', 'PrivateTest'))
-
-def _ferplus_votes(path, split, labels):
-    "The file that holds the votes, and (image name, ten cells) of its rows for `split`."
-    folder, usage = _FERPLUS[split]
-    file = Path(labels).expanduser() if labels else path/folder/'label.csv'
-    if not labels and not file.is_file() and (path/'fer2013new.csv').is_file(): file = path/'fer2013new.csv'
-    if not file.is_file(): raise DataError(f"{file}: missing; FER+ has a label.csv in {folder}, or fer2013new.csv beside it")
-    with open(file, newline='', encoding='utf-8-sig') as f: rows = [r for r in csv.reader(f) if any(c.strip() for c in r)]
-    if rows and rows[0][0].strip().lower() == 'usage': return file, [(r[1].strip(), r[2:]) for r in rows[1:] if r[0].strip() == usage]
-    return file, [(r[0].strip(), r[2:]) for r in rows]
-
-# %% ../nbs/02a_data.ipynb #ad8d51a4
-def _ferplus_row(name, cells, file):
-    row = Row(name)
-    try:
-        if len(cells) != 10: raise DataError(f"{len(cells)} counts, must be 10")
-        try: row.numbers = _counts([float(c) for c in cells], 10)
-        except ValueError: raise DataError("votes must be 10 whole numbers of 0 or more") from None
-        if not file.is_file(): raise DataError("annotation without image")
-        _scan_image(row, file)
-    except DataError as e: row.problem = row.problem or str(e)
-    return row
-
-# %% ../nbs/02a_data.ipynb #0cb35373
-@reader('ferplus')
-def read_ferplus(
-    path:str|Path,       # the folder that holds FER2013Train and FER2013Valid
-    split:Split='train', # train, valid or test
-    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop, or skip it
-    protocol:Literal['majority', 'crossentropy']='crossentropy', # the paper's rule from votes to target
-    labels:str|None=None, # a label file to take instead of each folder's label.csv
-)->FaceDataset:
-    "The FER+ layout: the votes of ten people a face, over the emotions of FERPLUS8; DataError if a file is missing or wrong."
-    root = _folder(path, "the folder that holds FER2013Train and FER2013Valid")
-    folder = root/_FERPLUS[split][0]
-    if not folder.is_dir(): raise DataError(f"{folder}: the folder is missing")
-    file, listed = _ferplus_votes(root, split, labels)
-    nameless = sum(not name for name, _ in listed) # fer2013new.csv keeps a row for each image that was taken out as no face
-    listed = [(name, cells) for name, cells in listed if name]
-    with os.scandir(folder) as entries: images = {f.name: f for f in entries if f.name.lower().endswith(_IMAGE_SUFFIXES)}
-    rows = _scan_ferplus(folder, file, listed, images)
-    good, bad = _without_bad(rows, file, on_bad)
-    kept = [(r, t) for r in good if (t := ferplus_target(r.numbers, protocol)) is not None]
-    if not kept: raise DataError(f"{file}: the rule {protocol!r} leaves no face of {len(good):,}")
-    provenance = dict(reader='ferplus', split=split, protocol=protocol, labels=file.name, left_out_by_protocol=len(good)-len(kept), rows_without_image=nameless, repeated_rows=sum('#' in r.id for r in good))
-    for r, t in kept: r.votes, r.numbers = r.numbers[:8], t.tolist()
-    return _from_rows([r for r, _ in kept], bad, FERPLUS8, [folder/r.id.partition('#')[0] for r, _ in kept], provenance)
-
-# %% ../nbs/02a_data.ipynb #48370127
-def _scan_ferplus(folder, file, listed, images):
-    times, rows_of = Counter(), {}
-    for name, cells in listed:
-        times[name] += 1
-        rows_of[name if times[name] == 1 else f'{name}#{times[name]}'] = (name, cells)
-    work = {id: _signature(images.get(name))+','.join(cells) for id, (name, cells) in rows_of.items()}
-    rows = scan(folder.name, f'ferplus {folder.resolve()} {file.resolve()}', work, lambda id: _ferplus_row(id, rows_of[id][1], folder/rows_of[id][0]))
-    for row in rows:
-        name, cells = rows_of[row.id]
-        if cells != rows_of[name][1]: row.problem = f"other votes than in the first row of {name}"
-    return rows + [Row(name, problem="image without annotation") for name in sorted(images.keys()-rows_of.keys())]
-
-# %% ../nbs/02a_data.ipynb #989b2280
-_SPLITS = dict(train='train', training='train', valid='valid', validation='valid', val='valid', test='test')
-
-def _read_table(path):
-    "The columns of a CSV or Parquet file as lists."
-    try:
-        if path.suffix.lower() == '.parquet': return parquet.read_table(path).to_pydict()
-        # an id such as 0012 is a name, not a number
-        return arrow_csv.read_csv(path, convert_options=arrow_csv.ConvertOptions(column_types={'image': 'string', 'id': 'string', 'split': 'string'})).to_pydict()
-    except (ArrowException, OSError) as e: raise DataError(f"{path.name}: cannot be read as a table: {str(e).splitlines()[0]}") from None
-
-def _check_columns(path, columns, names):
-    missing = [c for c in ('image', 'split', *names) if c not in columns]
-    if not missing: return
-    near = {c: m[0] for c in missing if (m := get_close_matches(c, [k for k in columns if k not in names], 1))}
-    hint = ''.join(f"; is {there!r} meant as {c!r}?" for c, there in near.items())
-    raise DataError(f"{path.name}: no column {', '.join(map(repr, missing))}; it has {', '.join(columns)}{hint}")
-
-# %% ../nbs/02a_data.ipynb #f342a269
-def _table_row(name, source, numbers, n, counted):
-    "One row of a table; `counted` says that the numbers are votes."
-    row = Row(name)
-    try:
-        if isinstance(source, Path) and not source.is_file(): raise DataError(f"no such image: {source.name}")
-        if any(not isinstance(x, (int, float)) or isinstance(x, bool) for x in numbers): raise DataError(f"{next(x for x in numbers if not isinstance(x, (int, float)) or isinstance(x, bool))!r} is not a number")
-        if counted:
-            row.votes = _counts(list(map(float, numbers)), n)
-            if not sum(row.votes): raise DataError("no votes at all")
-            row.numbers = (np.array(row.votes)/sum(row.votes)).tolist()
-        else: row.numbers = check_distribution(numbers, n).tolist()
-        _scan_image(row, source)
-    except DataError as e: row.problem = row.problem or str(e)
-    return row
-
-def _table_image(path, cell):
-    "A path relative to the table, or bytes; Hugging Face's data sets hold {'bytes': ..., 'path': ...}."
-    if isinstance(cell, dict): cell = cell.get('bytes') or cell.get('path')
-    return cell if isinstance(cell, bytes) else path.parent/str(cell)
-
-# %% ../nbs/02a_data.ipynb #c765ed70
-@reader('table')
-def read_table(
-    path:str|Path,       # a .csv or .parquet file
-    split:Split='train', # as in the column split
-    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop, or skip it
-    emotions:EmotionSet=EMOTIONS13, # the emotion columns
-)->FaceDataset:
-    "A table with columns image, split and one for each emotion; DataError if a column is missing or a row is wrong."
-    if path is None or not Path(path).expanduser().is_file(): raise DataError(f"data.path: {path} is no file; must be a .csv or .parquet table")
-    path = Path(path).expanduser()
-    columns = _read_table(path); names = emotions.names
-    _check_columns(path, columns, names)
-    which = _rows_of(path, columns['split'], split)
-    ids = [str(i) for i in columns.get('id', range(len(columns['image'])))]
-    images = {ids[i]: _table_image(path, columns['image'][i]) for i in which}
-    numbers = {ids[i]: [columns[c][i] for c in names] for i in which}
-    if len(images) < len(which): raise DataError(f"{path.name}: the column 'id' names {len(which)-len(images):,} faces twice")
-    counted = _are_counts(columns, names)
-    rows = _scan_table(path, split, images, numbers, counted)
-    good, bad = _without_bad(rows, path.name, on_bad)
-    return _from_rows(good, bad, emotions, [images[r.id] for r in good], dict(reader='table', split=split, table=path.name, values='counts' if counted else 'probabilities'))
-
-# %% ../nbs/02a_data.ipynb #6c70b27c
-def _rows_of(path, column, split):
-    "Positions of the rows of `split`."
-    unknown = sorted({str(s) for s in column} - _SPLITS.keys())
-    if unknown: raise DataError(f"{path.name}: column 'split' holds {', '.join(map(repr, unknown[:5]))}; must be {', '.join(_SPLITS)}")
-    return [i for i, s in enumerate(column) if _SPLITS[s] == split]
-
-def _are_counts(columns, names):
-    numbers = [columns[c] for c in names]
-    whole = all(isinstance(x, (int, float)) and x == x and x == int(x) for column in numbers for x in column)
-    return whole and any(sum(row) > 1 for row in zip(*numbers))
-
-def _scan_table(path, split, images, numbers, counted):
-    work = {name: hashlib.blake2b(image, digest_size=12).hexdigest() if isinstance(image, bytes) else _path_signature(image) for name, image in images.items()}
-    work = {name: f'{s} {counted} {numbers[name]}' for name, s in work.items()}
-    look = lambda name: _table_row(name, images[name], numbers[name], len(numbers[name]), counted)
-    return scan(path.name, f'table {path.resolve()} {split}', work, look)
-
-def _path_signature(path):
-    try: stat = path.stat()
-    except OSError: return 'missing'
-    return f'{path} {stat.st_size} {stat.st_mtime_ns}'
 
 # %% ../nbs/02a_data.ipynb #60c48e7e
 def create_transform(
@@ -664,117 +384,3 @@ class ResidentLoader:
             at = index.to(self.images.device)
             images = self.images[at]
             yield Batch(vary_batch(images, drawn[index]) if self.augment else images, self.target[at], None if self.votes is None else self.votes[at], index)
-
-# %% ../nbs/02a_data.ipynb #b2eb414e
-def duplicates(
-    splits:dict[str, FaceDataset],
-)->list[list[str]]: # each the names, as split/name, of faces with the same pixels
-    "Faces that occur more than once, within a split or across."
-    same = {}
-    for split, dataset in splits.items():
-        for name, digest in zip(dataset.ids, () if dataset.digest is None else dataset.digest.tolist()): same.setdefault(digest, []).append(f'{split}/{name}')
-    return [names for names in same.values() if len(names) > 1]
-
-def near_zero(
-    dataset:FaceDataset,
-    level:float=.05, # what counts as near zero
-    share:float=.95, # in at least this share of the faces
-)->list[str]:        # names of emotions
-    "Emotions whose column is near zero in almost every face."
-    return [name for name, column in zip(dataset.emotions.names, dataset.target.T) if (column < level).mean() >= share]
-
-# %% ../nbs/02a_data.ipynb #17d0c82a
-def _emotion_table(dataset):
-    top = np.bincount(dataset.target.argmax(1), minlength=len(dataset.emotions))
-    lines = ['| emotion | mean | maximum | under .05 in | strongest in |', '|---|---:|---:|---:|---:|']
-    for i, name in enumerate(dataset.emotions.names):
-        column = dataset.target[:, i]
-        lines.append(f'| {name} | {column.mean():.3f} | {column.max():.3f} | {(column < .05).mean():.1%} | {top[i]:,} |')
-    return lines
-
-def _split_report(split, dataset):
-    "Markdown lines about one split."
-    lines = [f'## {split}', '', f'{len(dataset):,} faces, {len(dataset.skipped):,} that cannot be used; fingerprint {dataset.fingerprint}', '']
-    lines += [f'- {key}: {value}' for key, value in dataset.provenance.items() if key not in ('split', 'faces', 'skipped')]
-    if dataset.size is not None:
-        sizes = Counter(map(tuple, dataset.size.tolist())).most_common()
-        lines.append('- image sizes: ' + ', '.join(f'{w} x {h} ({n:,})' for (w, h), n in sizes[:5]) + (f' and {len(sizes)-5} others' if len(sizes) > 5 else ''))
-    if dataset.votes is not None: lines.append(f'- votes a face: {dataset.votes.sum(1).min():.0f} to {dataset.votes.sum(1).max():.0f}')
-    for name in near_zero(dataset): lines.append(f'- **{name} is under .05 in {(dataset.target[:, dataset.emotions.names.index(name)] < .05).mean():.1%} of the faces: little can be learnt about it**')
-    lines += ['', *_emotion_table(dataset), '']
-    if dataset.skipped: lines += ['Cannot be used:', '', *(f'- {n:,} x {reason}' for reason, n in Counter(r for _, r in dataset.skipped).most_common(20)), '',
-                                  *(f'    {name}: {reason}' for name, reason in dataset.skipped[:10]), '']
-    return lines
-
-def data_report(
-    splits:dict[str, FaceDataset], # opened with on_bad='skip'
-)->str:                            # Markdown
-    "What is in a data set, and what is wrong with it."
-    twice = duplicates(splits)
-    across = [names for names in twice if len({n.split('/')[0] for n in names}) > 1]
-    lines = ['# Data report', '']
-    for split, dataset in splits.items(): lines += _split_report(split, dataset)
-    lines += ['## Duplicates', '', f'{len(twice):,} pictures occur more than once, {len(across):,} of them in more than one split', '']
-    return '\n'.join(lines + [f"- {', '.join(names[:6])}" for names in (across + [t for t in twice if t not in across])[:10]]).rstrip()+'\n'
-
-# %% ../nbs/02a_data.ipynb #3c1da5e4
-def contact_sheet(
-    dataset:FaceDataset,
-    n:int=48,      # faces, spread evenly over the data set
-    columns:int=12,
-    side:int=72,   # pixels a face
-)->Image.Image:
-    "A grid of faces."
-    index = np.linspace(0, len(dataset)-1, min(n, len(dataset))).round().astype(int)
-    fit = create_transform(side)
-    sheet = Image.new('RGB', (columns*side, -(-len(index)//columns)*side), 'white')
-    for k, i in enumerate(index): sheet.paste(Image.fromarray(fit(dataset[i].image).permute(1, 2, 0).numpy()), (k%columns*side, k//columns*side))
-    return sheet
-
-# %% ../nbs/02a_data.ipynb #73f44b91
-def guess_reader(
-    path:str|Path,
-)->str: # one of `READERS`
-    "Which reader a path is for, by what lies there; DataError if none."
-    path = Path(path).expanduser()
-    if path.suffix.lower() in ('.csv', '.parquet'): return 'table'
-    if (path/'train_set').is_dir() or (path/'val_set').is_dir(): return 'affectnet_fused'
-    if any((path/folder).is_dir() for folder, _ in _FERPLUS.values()): return 'ferplus'
-    raise DataError(f"{path}: {'no known layout' if path.exists() else 'missing'}; must be a folder with train_set (AffectNetFused) or FER2013Train (FER+), or a .csv or .parquet table")
-
-def _splits_at(name, path):
-    "The splits that exist at a path, opened with what is wrong set aside."
-    path, found = Path(path).expanduser(), {}
-    if name == 'table': names = [s for s in ('train', 'valid', 'test') if any(_SPLITS.get(x) == s for x in _read_table(path).get('split', []))]
-    else: names = [s for s, folder in {'affectnet_fused': dict(train='train_set', valid='val_set'), 'ferplus': {s: f for s, (f, _) in _FERPLUS.items()}}[name].items() if (path/folder).is_dir()]
-    for split in names or ['train']: found[split] = open_dataset(name, path, split, on_bad='skip')
-    return found
-
-# %% ../nbs/02a_data.ipynb #f934a1fa
-def inspect_command(
-    path:str|Path, # a data set
-    out:str|Path,  # folder for report.md and the contact sheets
-):
-    "What `emorec_data inspect` does: print the report, and write it beside a contact sheet for each split."
-    splits = _splits_at(guess_reader(path), path)
-    report, folder = data_report(splits), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder/'report.md', lambda f: f.write(report.encode()))
-    for split, dataset in splits.items(): write_atomically(folder/f'{split}.png', lambda f: contact_sheet(dataset).save(f, 'png'))
-    print(f"{report}\nWritten to {folder}: report.md, {', '.join(f'{s}.png' for s in splits)}")
-
-# %% ../nbs/02a_data.ipynb #c0bb1050
-def emorec_data():
-    "The command line: see `emorec_data --help`."
-    parser = argparse.ArgumentParser('emorec_data', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Look at a data set: counts, sizes, emotions, duplicates, and all that cannot be used.',
-        epilog="""examples:
-  emorec_data inspect ~/data/AffectNetFused      a folder with train_set and val_set
-  emorec_data inspect ~/data/ferplus             a folder with FER2013Train and FER2013Valid
-  emorec_data inspect faces.csv --out report     a table""")
-    parser.add_argument('action', choices=['inspect'])
-    parser.add_argument('path', help='a folder in the AffectNetFused or FER+ layout, or a .csv or .parquet table')
-    parser.add_argument('--out', default='data_report', help='folder for report.md and the contact sheets (default: data_report)')
-    asked = parser.parse_args()
-    try: inspect_command(asked.path, asked.out)
-    except (ValueError, OSError) as e: print(f'emorec_data: {e}', file=sys.stderr); sys.exit(2)

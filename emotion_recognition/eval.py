@@ -6,10 +6,7 @@
 __all__ = ['Predictions', 'load_predictions', 'predictions_for', 'predict_split', 'Interval', 'bootstrap_means',
            'baseline_predictions', 'metric_intervals', 'Group', 'disagreement', 'Evaluation', 'evaluate',
            'markdown_table', 'ensemble', 'permutation_p_values', 'holm', 'Difference', 'Comparison', 'compare',
-           'prior_strength', 'HumanCeiling', 'human_ceiling', 'equivalence_text', 'reliability',
-           'expected_calibration_error', 'brier_score', 'negative_log_likelihood', 'Calibration', 'calibration',
-           'scale_temperature', 'fit_temperature', 'TemperatureScaling', 'temperature_scaling', 'valence_arousal',
-           'valence_arousal_error', 'Findings', 'examine', 'plain']
+           'valence_arousal', 'valence_arousal_error', 'plain']
 
 # %% ../nbs/04_eval.ipynb #2a1f9438
 import json
@@ -20,7 +17,8 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import entr, gammaln, log_softmax
-from .data import FaceDataset, create_loader, write_atomically
+from .core import write_atomically
+from .data import FaceDataset, create_loader
 from .emotions import EmotionSet
 from .metrics import METRICS, compute_metrics, find_metric, list_metrics
 from .models import EmotionModel
@@ -404,236 +402,6 @@ def tables(self:Comparison,
             'Ranks': markdown_table(['model', *self.ranks, 'mean rank'], [[model, *(f'{r[model]:g}' for r in self.ranks.values()), f'{mean_rank[model]:.2f}'] for model in sorted(models, key=mean_rank.get)]),
             'Differences': markdown_table(['metric', 'a', 'b', 'a - b', 'p (Holm)', "Cohen's d", 'better'], [[d.metric, d.a, d.b, d.difference, f'{d.p:.4f}', f'{d.effect:.2f}', d.better or 'no telling'] for d in listed])}
 
-# %% ../nbs/04_eval.ipynb #826e46fe
-def _ballots(votes):
-    "Counts [N,C] -> one entry a vote [N,V], int; -1 where a face has fewer than V votes."
-    total = votes.sum(1).astype(int)
-    ballots = np.full((len(votes), total.max()), -1)
-    for row, counts in zip(ballots, votes.astype(int)): row[:counts.sum()] = np.repeat(np.arange(len(counts)), counts)
-    return ballots
-
-def _split_people(ballots, n, c, rng):
-    "Counts [N,C] of `n` people drawn from each row, and of the others."
-    order = np.where(ballots < 0, 2, rng.random(ballots.shape)).argsort(1)
-    drawn = np.take_along_axis(ballots, order, 1)
-    return tuple(np.stack([(part == i).sum(1) for i in range(c)], 1) for part in (drawn[:, :n], drawn[:, n:]))
-
-def prior_strength(
-    votes:np.ndarray, # [N,C] counts
-)->float:             # of how many votes the prior is worth
-    "Strength of the Dirichlet prior, about the mean vote, that makes the votes most likely."
-    mean, total = votes.sum(0)/votes.sum(), votes.sum(1)
-    kept = mean > 0
-    def cost(log_s):
-        s, a = np.exp(log_s), np.exp(log_s)*mean[kept]
-        return -(gammaln(s)-gammaln(s+total)+(gammaln(votes[:, kept]+a)-gammaln(a)).sum(1)).sum()
-    return float(np.exp(minimize_scalar(cost, bounds=(-6, 6), method='bounded').x))
-
-# %% ../nbs/04_eval.ipynb #e664c557
-def _scores(predictions, votes, n, names, draws, rng, strength):
-    "Metric -> [2,N]: how near n people, and the model, come to the other people; mean over draws."
-    ballots, mean = _ballots(votes), votes.sum(0)/votes.sum()
-    total = {m: 0. for m in names}
-    for _ in range(draws):
-        people, others = _split_people(ballots, n, votes.shape[1], rng)
-        truth = others/others.sum(1, keepdims=True)
-        said = dict(plain=people/n, cautious=(people+strength*mean)/(n+strength), model=predictions.probs)
-        score = lambda who, some: compute_metrics(said[who], truth, predictions.emotions, some, per_sample=True) if some else {}
-        by_people = {**score('plain', [m for m in names if m != 'kl']), **score('cautious', [m for m in names if m == 'kl'])}
-        by_model = score('model', names)
-        for m in names: total[m] = total[m] + np.stack([by_people[m], by_model[m]])/draws
-    return total
-
-def _voted(predictions, share=.9):
-    "The faces of which enough people voted, and the largest n for which a `share` of all faces has more than n votes."
-    if predictions.votes is None: raise ValueError(f"{predictions.name}: the people's votes are not known, only their shares; the human ceiling needs counts")
-    total = predictions.votes.sum(1)
-    if (predictions.votes != predictions.votes.round()).any(): raise ValueError(f"{predictions.name}: votes must be whole numbers, to be divided among people")
-    most = int(np.quantile(total, 1-share, method='inverted_cdf'))-1
-    if most < 1: raise ValueError(f"{predictions.name}: too few votes: {np.mean(total >= 2):.0%} of the faces have 2 or more, must be {share:.0%}")
-    return total > most, most
-
-# %% ../nbs/04_eval.ipynb #299d7d3a
-def _crossing(
-    gain, # [...,n]: how much better 1, 2, ... n people are than the model
-):
-    "The number of people whose gain is 0; 0 if one is better, infinity if none is enough."
-    over = gain >= 0
-    k = over.argmax(-1)
-    at = lambda i: np.take_along_axis(gain, np.maximum(i, 0)[..., None], -1)[..., 0]
-    with np.errstate(divide='ignore', invalid='ignore'): between = k + at(k-1)/(at(k-1)-at(k))
-    exactly_one = gain[..., 0] == 0
-    return np.where(~over.any(-1), np.inf, np.where(k > 0, between, np.where(exactly_one, 1., 0.)))
-
-@dataclass
-class HumanCeiling:
-    "What `human_ceiling` found."
-    name:str                               # of the model
-    faces:int                              # with enough votes
-    left_out:int                           # with too few
-    most:int                               # people that were asked to predict, at most
-    people:dict[int, dict[str, Interval]]  # n -> metric -> how near n people come to the others
-    model:dict[int, dict[str, Interval]]   # n -> metric -> how near the model comes to the same others
-    equivalence:dict[str, Interval]        # metric -> rater equivalence; 0: less than one person, infinite: more than most
-
-# %% ../nbs/04_eval.ipynb #237b3c0e
-def human_ceiling(
-    predictions:Predictions,       # with votes
-    names:Sequence[str]|None=None, # metrics that have a better end; all of them where None
-    draws:int=4,                   # random choices of the n people, for every face
-    resamples:int=2000,
-    seed:int=0,
-)->HumanCeiling:
-    "How well n people predict the others, how well the model does, and how many people it is worth; ValueError where votes are missing or too few."
-    enough, most = _voted(predictions)
-    kept = _chosen(predictions, np.flatnonzero(enough))
-    names = [m for m in (names or list_metrics(predictions.emotions)) if find_metric(m).higher_is_better is not None]
-    rng, strength = np.random.default_rng(seed), prior_strength(kept.votes)
-    scores = np.stack([[s[m] for m in names] for n in range(1, most+1) for s in [_scores(kept, kept.votes, n, names, draws, rng, strength)]]) # [n,metrics,2,N]
-    samples = bootstrap_means(scores.reshape(-1, len(kept)).T, resamples, seed).reshape(resamples, *scores.shape[:-1])
-    sign = np.array([1 if METRICS[m].higher_is_better else -1 for m in names])
-    with np.errstate(invalid='ignore'): gain = lambda x: np.moveaxis((x[..., 0]-x[..., 1])*sign, -2, -1) # [...,n,metrics] -> [...,metrics,n]
-    means = scores.mean(-1)
-    intervals = np.array(_intervals(means.ravel(), samples.reshape(resamples, -1))).reshape(*means.shape, 3)
-    limits = np.percentile(_crossing(gain(samples)), [2.5, 97.5], axis=0, method='inverted_cdf') # never the mean of a number and infinity
-    worth = {m: Interval(float(v), float(l), float(h)) for m, v, l, h in zip(names, _crossing(gain(means)), *limits)}
-    side = lambda which: {n: {m: Interval(*map(float, intervals[n-1, k, which])) for k, m in enumerate(names)} for n in range(1, most+1)}
-    return HumanCeiling(predictions.name, len(kept), len(predictions)-len(kept), most, side(0), side(1), worth)
-
-# %% ../nbs/04_eval.ipynb #fa3670f9
-def equivalence_text(
-    equivalence:Interval, # as in HumanCeiling.equivalence
-    most:int,             # people that were asked to predict, at most
-)->str:
-    "A rater equivalence in words and numbers."
-    word = lambda x: '-' if np.isnan(x) else 'under 1' if x == 0 else f'over {most}' if np.isinf(x) else f'{x:.1f}'
-    return f'{word(equivalence.value)} [{word(equivalence.low)}, {word(equivalence.high)}]'
-
-@patch
-def table(self:HumanCeiling,
-    people:Sequence[int]=(1, 2, 3, 5), # how many
-)->str: # Markdown
-    "People and model against the same other people, and the model's rater equivalence."
-    shown = [n for n in people if n <= self.most]
-    header = ['metric', *(title for n in shown for title in (f"{n} {'person' if n == 1 else 'people'}", self.name)), 'worth how many people']
-    return markdown_table(header, [[m, *(side[n][m].value for n in shown for side in (self.people, self.model)), equivalence_text(self.equivalence[m], self.most)] for m in self.equivalence])
-
-# %% ../nbs/04_eval.ipynb #ab60d48e
-def reliability(
-    probs:np.ndarray,  # [N] predicted shares of one emotion
-    target:np.ndarray, # [N] people's shares of it
-    bins:int=10,       # 1 or more, of equally many faces
-)->np.ndarray:         # [bins,3]: mean predicted share, mean of people's shares, faces
-    "What people said where the model said so."
-    parts = [part for part in np.array_split(np.argsort(probs, kind='stable'), bins) if len(part)]
-    return np.array([(probs[part].mean(), target[part].mean(), len(part)) for part in parts])
-
-def expected_calibration_error(
-    probs:np.ndarray,  # [N] predicted shares of one emotion
-    target:np.ndarray, # [N] people's shares of it
-    bins:int=10,
-)->float:              # 0 to 1
-    "Mean gap between predicted and people's shares over bins of equally many faces."
-    said, people, faces = reliability(probs, target, bins).T
-    return float((np.abs(said-people)*faces).sum()/faces.sum())
-
-# %% ../nbs/04_eval.ipynb #2996251e
-def brier_score(
-    probs:np.ndarray,  # [N,C]
-    target:np.ndarray, # [N,C]
-)->np.ndarray:         # [N], 0 to 2
-    "Mean squared distance between the prediction and a vote."
-    return ((probs-target)**2).sum(1) + 1-(target**2).sum(1)
-
-def negative_log_likelihood(
-    probs:np.ndarray,  # [N,C]
-    target:np.ndarray, # [N,C]
-)->np.ndarray:         # [N], 0 to infinity, in nats a vote
-    "Mean surprise about a vote; infinite where a vote was thought impossible."
-    with np.errstate(divide='ignore', invalid='ignore'): return -np.where(target > 0, target*np.log(probs), 0).sum(1)
-
-# %% ../nbs/04_eval.ipynb #2d8dbbfb
-@dataclass
-class Calibration:
-    "What `calibration` found."
-    name:str
-    per_emotion:dict[str, float]     # emotion -> expected calibration error
-    expected_calibration_error:float # mean over emotions
-    brier_score:float
-    negative_log_likelihood:float    # nats a vote
-    model_entropy:float              # mean over faces, nats
-    votes_entropy:float              # likewise, corrected for few votes where they are known
-    entropy_correlation:float        # over faces, of the model's and the votes'; nan where one never varies
-
-    def table(self)->str: # Markdown
-        "One line a number."
-        return markdown_table(['calibration', self.name], [[k.replace('_', ' '), v] for k, v in asdict(self).items() if isinstance(v, float)])
-
-def _votes_entropy(target, votes):
-    "Entropy of what people said [N], in nats: of the votes, corrected for their number; of the shares where votes are not known."
-    if votes is None: return entr(target).sum(1)
-    total = votes.sum(1, keepdims=True)
-    shares = np.divide(votes, total, out=target.copy(), where=total > 0)
-    return entr(shares).sum(1) + ((shares > 0).sum(1)-1)/(2*np.maximum(total[:, 0], 1))
-
-def calibration(
-    predictions:Predictions,
-    bins:int=10,
-)->Calibration:
-    "How far predicted shares can be taken at their word."
-    p, q, votes = predictions.probs, predictions.target, predictions.votes
-    errors = {name: expected_calibration_error(p[:, i], q[:, i], bins) for i, name in enumerate(predictions.emotions.names)}
-    ours, theirs = entr(p).sum(1), _votes_entropy(q, votes)
-    varies = ours.std() > 1e-12 and theirs.std() > 1e-12
-    return Calibration(predictions.name, errors, float(np.mean(list(errors.values()))), float(brier_score(p, q).mean()), float(negative_log_likelihood(p, q).mean()),
-                       float(ours.mean()), float(theirs.mean()), float(np.corrcoef(ours, theirs)[0, 1]) if varies else float('nan'))
-
-# %% ../nbs/04_eval.ipynb #ed60c82c
-def scale_temperature(
-    predictions:Predictions,
-    temperature:float, # over 0; above 1 spreads the shares, below 1 sharpens them
-)->Predictions:
-    "The predictions as they would be with all logits divided by `temperature`."
-    if not temperature > 0: raise ValueError(f"temperature: must be over 0, got {temperature}")
-    with np.errstate(divide='ignore'): return replace(predictions, probs=np.exp(log_softmax(np.log(predictions.probs)/temperature, axis=1)))
-
-def fit_temperature(
-    predictions:Predictions,
-)->float: # e**-3 to e**3
-    "The temperature with the least negative log-likelihood; ValueError where a vote was thought impossible, which no temperature mends."
-    cost = lambda log_t: float(negative_log_likelihood(scale_temperature(predictions, np.exp(log_t)).probs, predictions.target).mean())
-    if not np.isfinite(cost(0)): raise ValueError(f"{predictions.name}: predicts a share of 0 where people voted; no temperature mends that")
-    return float(np.exp(minimize_scalar(cost, bounds=(-3, 3), method='bounded', options=dict(xatol=1e-6)).x))
-
-# %% ../nbs/04_eval.ipynb #75dab986
-@dataclass
-class TemperatureScaling:
-    "What `temperature_scaling` found."
-    name:str
-    temperature:float
-    faces:int               # of the half that judged
-    before:dict[str, float] # on that half: metrics, negative log-likelihood, expected calibration error
-    after:dict[str, float]
-
-    def table(self)->str: # Markdown
-        "Before and after."
-        return markdown_table(['on the judging half', 'before', f'after, T = {self.temperature:.3f}'], [[k.replace('_', ' '), self.before[k], self.after[k]] for k in self.before])
-
-def temperature_scaling(
-    predictions:Predictions,
-    seed:int=0, # of the halves
-)->TemperatureScaling:
-    "A temperature fitted on one half of the faces and judged on the other; ValueError for fewer than 2 faces."
-    if len(predictions) < 2: raise ValueError(f"{predictions.name}: {len(predictions)} face cannot be halved")
-    order = np.random.default_rng(seed).permutation(len(predictions))
-    fitting, judging = (_chosen(predictions, half) for half in (order[:len(order)//2], order[len(order)//2:]))
-    temperature = fit_temperature(fitting)
-    def judge(p):
-        found = calibration(p)
-        return dict(negative_log_likelihood=found.negative_log_likelihood, expected_calibration_error=found.expected_calibration_error, brier_score=found.brier_score,
-                    **compute_metrics(p.probs, p.target, p.emotions, ['kl', 'total_variation', 'js', 'top1', 'entropy_difference']))
-    return TemperatureScaling(predictions.name, temperature, len(judging), judge(judging), judge(scale_temperature(judging, temperature)))
-
 # %% ../nbs/04_eval.ipynb #dbae9981
 def valence_arousal(
     probs:np.ndarray,    # [N,C] shares
@@ -659,42 +427,7 @@ def valence_arousal_error(
                            concordance=float(2*((a-a.mean())*(b-b.mean())).mean()/apart) if apart > 0 else float('nan'))
     return found
 
-# %% ../nbs/04_eval.ipynb #1ee51476
-@dataclass
-class Findings:
-    "All that this room can say of one set of predictions."
-    evaluation:Evaluation
-    ceiling:HumanCeiling|None           # None: the votes are not known, or too few
-    calibration:Calibration
-    temperature:TemperatureScaling|None # None: a vote was thought impossible
-    valence_arousal:dict|None           # None: the emotions have no coordinates
-
-def examine(
-    predictions:Predictions,
-    resamples:int=2000,
-    seed:int=0,
-)->Findings:
-    "Evaluation, human ceiling, calibration and valence-arousal read-out, as far as the predictions allow."
-    def allowed(work):
-        try: return work()
-        except ValueError: return None
-    return Findings(evaluate(predictions, resamples, seed), None if predictions.votes is None else allowed(lambda: human_ceiling(predictions, resamples=resamples, seed=seed)), calibration(predictions),
-                    allowed(lambda: temperature_scaling(predictions, seed)), allowed(lambda: valence_arousal_error(predictions)))
-
 # %% ../nbs/04_eval.ipynb #f766e28a
-@patch
-def sections(self:Findings)->dict[str, str]: # title -> Markdown
-    "The findings as the sections of a report."
-    found = self.evaluation.tables()
-    if self.ceiling:
-        c = self.ceiling
-        found['People'] = (f"How near *n* people come to the other people, and the model to the same others ({c.faces:,} faces"
-                           + (f"; {c.left_out:,} with fewer than {c.most+1} votes are left out" if c.left_out else '') + f"). For `kl` the *n* votes are smoothed.\n\n{c.table()}")
-    found['Calibration'] = self.calibration.table()
-    if self.temperature: found['Temperature scaling'] = self.temperature.table()
-    if self.valence_arousal: found['Valence and arousal'] = markdown_table(['axis', *(k.replace('_', ' ') for k in self.valence_arousal['valence'])], [[k, *v.values()] for k, v in self.valence_arousal.items()])
-    return found
-
 def plain(
     found, # a finding of this room
 )->dict:   # JSON-able; what is infinite or not a number as text, since JSON has neither

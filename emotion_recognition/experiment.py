@@ -4,25 +4,31 @@
 
 # %% auto #0
 __all__ = ['CIRCUMSTANCES', 'open_faces', 'create_callbacks', 'create_trainer', 'run_folder', 'check_same_run', 'environment',
-           'training_mean', 'baselines', 'metrics_table', 'report_text', 'write_report', 'Result', 'run_experiment',
-           'names_config', 'train_command', 'end_with', 'emorec_train', 'evaluated_run', 'csv_text', 'eval_command',
-           'emorec_eval']
+           'training_mean', 'baselines', 'metrics_table', 'Findings', 'examine', 'report_text', 'write_report',
+           'Result', 'run_experiment', 'names_config', 'train_command', 'end_with', 'evaluated_run', 'csv_text',
+           'eval_command']
 
 # %% ../nbs/07_experiment.ipynb #dc4fb20a
 import argparse, csv, importlib.metadata, io, json, os, platform, subprocess, sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from fastcore.basics import patch
 import numpy as np, torch, torch.distributed as dist, yaml
 from torch.utils.tensorboard import SummaryWriter
 import emotion_recognition
 from .config import Config, ConfigError, check_config, config_text, flat_settings, list_presets, load_config
-from .data import FaceDataset, create_loader, open_dataset, write_atomically
-from .eval import Findings, Predictions, baseline_predictions, compare, evaluate, examine, load_predictions, plain, predict_split, predictions_for
+from .core import write_atomically
+from .data import FaceDataset, create_loader, open_dataset
+import emotion_recognition.readers, emotion_recognition.synthetic
+from .calibration import Calibration, TemperatureScaling, calibration, temperature_scaling
+from .people import HumanCeiling, human_ceiling
+from .callbacks import EarlyStopping, Freeze, GradientNorm, Mixup, TensorBoard, WeightAverage
+from .eval import Evaluation, Predictions, baseline_predictions, compare, evaluate, load_predictions, markdown_table, plain, predict_split, predictions_for, valence_arousal_error
 from .losses import balanced_weight, create_loss
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel, create_model
-from .train import (Callback, Checkpoint, EarlyStopping, Freeze, GradientNorm, LearningRate, MetricsFile, Mixup, Process, Progress, TensorBoard, Trainer,
-                                       TrainingError, Watch, WeightAverage, create_optimizer, start_process)
+from .train import (Callback, Checkpoint, LearningRate, MetricsFile, Process, Progress, Trainer,
+                                       TrainingError, Watch, create_optimizer, start_process)
 from .viz import forest_plot, main_figures, png_bytes, training_curves
 
 # %% ../nbs/07_experiment.ipynb #e4ef4a3d
@@ -148,6 +154,42 @@ def metrics_table(
         cells = [f'**{r[metric]:.4f}**' if r[metric] == best else f'{r[metric]:.4f}' for r in rows.values()]
         lines.append(f"| {metric} | {dict([(None, 'near 0'), (True, 'higher'), (False, 'lower')])[higher]} | {' | '.join(cells)} |")
     return '\n'.join(lines)
+
+# %% ../nbs/07_experiment.ipynb #1ee51476
+@dataclass
+class Findings:
+    "All that this room can say of one set of predictions."
+    evaluation:Evaluation
+    ceiling:HumanCeiling|None           # None: the votes are not known, or too few
+    calibration:Calibration
+    temperature:TemperatureScaling|None # None: a vote was thought impossible
+    valence_arousal:dict|None           # None: the emotions have no coordinates
+
+def examine(
+    predictions:Predictions,
+    resamples:int=2000,
+    seed:int=0,
+)->Findings:
+    "Evaluation, human ceiling, calibration and valence-arousal read-out, as far as the predictions allow."
+    def allowed(work):
+        try: return work()
+        except ValueError: return None
+    return Findings(evaluate(predictions, resamples, seed), None if predictions.votes is None else allowed(lambda: human_ceiling(predictions, resamples=resamples, seed=seed)), calibration(predictions),
+                    allowed(lambda: temperature_scaling(predictions, seed)), allowed(lambda: valence_arousal_error(predictions)))
+
+# %% ../nbs/07_experiment.ipynb #f766e28a
+@patch
+def sections(self:Findings)->dict[str, str]: # title -> Markdown
+    "The findings as the sections of a report."
+    found = self.evaluation.tables()
+    if self.ceiling:
+        c = self.ceiling
+        found['People'] = (f"How near *n* people come to the other people, and the model to the same others ({c.faces:,} faces"
+                           + (f"; {c.left_out:,} with fewer than {c.most+1} votes are left out" if c.left_out else '') + f"). For `kl` the *n* votes are smoothed.\n\n{c.table()}")
+    found['Calibration'] = self.calibration.table()
+    if self.temperature: found['Temperature scaling'] = self.temperature.table()
+    if self.valence_arousal: found['Valence and arousal'] = markdown_table(['axis', *(k.replace('_', ' ') for k in self.valence_arousal['valence'])], [[k, *v.values()] for k, v in self.valence_arousal.items()])
+    return found
 
 # %% ../nbs/07_experiment.ipynb #2a3c5f28
 def _about(predictions):
@@ -300,25 +342,6 @@ def end_with(
     print(f'{command}: {message}', file=sys.stderr)
     return code
 
-# %% ../nbs/07_experiment.ipynb #caa00a8c
-def emorec_train():
-    "The command line: see `emorec_train --help`."
-    parser = argparse.ArgumentParser('emorec_train', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Train a model that predicts how people would share out their votes over a set of emotions.',
-        epilog=f"""examples:
-  emorec_train                                          drawn faces, ResNet18, KL divergence: three minutes, no data needed
-  emorec_train resnet18_mse train.epochs=3 seed=1       a preset, and what differs
-  emorec_train ferplus_resnet18_kl data.path=~/ferplus  FER+; the folder holds FER2013Train and FER2013Valid
-  emorec_train base 'loss={{kl: 1.0, emd: 0.5}}'          two losses, weighted
-  emorec_train mine.yaml train.resume=true              go on after an interruption
-  torchrun --nproc_per_node=2 -m emotion_recognition.experiment base    two processes, or two GPUs
-
-presets: {', '.join(list_presets())}
-
-every key: emorec_train writes all of them, with their values, into the run folder's config.yaml""")
-    parser.add_argument('words', nargs='*', metavar='PRESET|FILE.yaml|key=value', help='a preset or a .yaml file first, then overrides; nothing: the preset base')
-    sys.exit(train_command(parser.parse_args().words))
-
 # %% ../nbs/07_experiment.ipynb #bc6688d7
 def evaluated_run(
     source:str|Path,              # a run folder, or a file of predictions
@@ -392,22 +415,3 @@ def eval_command(
     print(dict(tables=lambda: text, json=lambda: json.dumps(found, indent=1), csv=lambda: csv_text(rows).rstrip())[form]())
     print(f'\nwritten to {written}', file=sys.stdout if form == 'tables' else sys.stderr)
     return 0
-
-def emorec_eval():
-    "The command line: see `emorec_eval --help`."
-    parser = argparse.ArgumentParser('emorec_eval', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='How good a run is, with confidence intervals, calibration, and how many people it is worth; several runs: which is better, and whether that could be chance.',
-        epilog="""examples:
-  emorec_eval runs/default/resnet18-kl-0                       tables; report.md and figures/ in the run folder
-  emorec_eval runs/ferplus/*                                   several runs compared; comparison.md beside them
-  emorec_eval runs/ferplus/resnet18-kl-0 split=test            predict the test faces, and evaluate them
-  emorec_eval runs/ferplus/resnet18-kl-0 data.path=~/ferplus   the data have moved
-  emorec_eval mine.npz --csv > table.csv                       predictions of your own, for other programs""")
-    parser.add_argument('words', nargs='+', metavar='RUN|key=value', help='run folders, or files that Predictions.save wrote; then overrides, which make the predictions anew')
-    form = parser.add_mutually_exclusive_group()
-    for name in ('json', 'csv'): form.add_argument(f'--{name}', dest='form', action='store_const', const=name, default='tables', help=f'print {name.upper()} instead of tables')
-    asked = parser.parse_args()
-    sys.exit(eval_command(asked.words, asked.form))
-
-# %% ../nbs/07_experiment.ipynb #0aeaea1a
-if __name__ == '__main__' and '__file__' in globals(): emorec_train() # run by torchrun -m, not in a notebook

@@ -6,7 +6,7 @@
 __all__ = ['split_values', 'Plan', 'plan_sweep', 'records', 'state_of', 'LocalRunner', 'RayRunner', 'progress_row',
            'progress_text', 'SweepStopped', 'run_sweep', 'Row', 'find_runs', 'run_cost', 'leaderboard',
            'leaderboard_text', 'leaderboard_rows', 'write_leaderboard', 'leaderboard_picture', 'sweep_command',
-           'emorec_sweep', 'leaderboard_command', 'emorec_leaderboard']
+           'leaderboard_command']
 
 # %% ../nbs/07a_sweep.ipynb #97f5565d
 import argparse, ctypes, itertools, json, os, re, signal, subprocess, sys, time
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, torch, yaml
 from matplotlib.figure import Figure
 from .config import Config, ConfigError, config_text, flat_settings, load_config
-from .data import write_atomically
+from .core import write_atomically
 from .eval import Interval, baseline_predictions, ensemble, load_predictions, markdown_table, metric_intervals
 from .experiment import CIRCUMSTANCES, check_same_run, csv_text, end_with, names_config
 from .metrics import METRICS, find_metric
@@ -371,20 +371,6 @@ def sweep_command(
 def _deciding(plan): return plan.config.train.monitor if plan.config.train.monitor in METRICS else 'kl'
 
 # %% ../nbs/07a_sweep.ipynb #249fbcca
-def emorec_sweep():
-    "The command line: see `emorec_sweep --help`."
-    parser = argparse.ArgumentParser('emorec_sweep', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Train a grid of runs and rank them. Finished runs are skipped, broken ones go on: the same command again continues after any interruption.',
-        epilog="""examples:
-  emorec_sweep base loss=mse,l1,kl seed=0,1,2 run.experiment=losses           nine runs, and their leaderboard
-  emorec_sweep resnet18_kl efficientnet_b0_kl train.lr=1e-3,3e-4 --dry-run    what would be run
-  emorec_sweep base 'loss=kl,{kl: 1.0, emd: 0.5}' jobs=2                      two at a time; commas in brackets do not part
-  emorec_sweep ferplus_resnet18_kl data.path=~/ferplus seed=0,1 backend=ray   on the Ray cluster that RAY_ADDRESS names""")
-    parser.add_argument('words', nargs='*', metavar='PRESET|FILE.yaml|key=a,b,c', help='configurations, then what differs; jobs=N runs at the same time, backend=ray')
-    parser.add_argument('--dry-run', action='store_true', help='list the runs and how far they are')
-    asked = parser.parse_args()
-    sys.exit(sweep_command(asked.words, asked.dry_run))
-
 def leaderboard_command(
     experiment:str,   # a folder of runs
     by:str='kl',      # the metric that orders the rows
@@ -395,17 +381,3 @@ def leaderboard_command(
     except (ValueError, OSError) as e: return end_with(e, 2, 'emorec_leaderboard')
     print(text if form == 'table' else (Path(experiment).expanduser()/'leaderboard.csv').read_text().rstrip())
     return 0
-
-def emorec_leaderboard():
-    "The command line: see `emorec_leaderboard --help`."
-    parser = argparse.ArgumentParser('emorec_leaderboard', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Rank the finished runs of an experiment, at any time; writes leaderboard.md, leaderboard.csv and leaderboard.png beside them.',
-        epilog="""examples:
-  emorec_leaderboard runs/losses
-  emorec_leaderboard runs/losses --by total_variation
-  emorec_leaderboard runs/losses --csv > losses.csv""")
-    parser.add_argument('experiment', help='a folder of run folders')
-    parser.add_argument('--by', default='kl', help='the metric that orders the rows (default: kl)')
-    parser.add_argument('--csv', dest='form', action='store_const', const='csv', default='table', help='print CSV')
-    asked = parser.parse_args()
-    sys.exit(leaderboard_command(asked.experiment, asked.by, asked.form))

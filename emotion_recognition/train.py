@@ -4,9 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOMENTS', 'Precision', 'Schedule', 'Callback', 'Process', 'start_process', 'Trainer', 'TrainingError',
-           'create_optimizer', 'learning_rate_factor', 'Watch', 'LearningRate', 'EarlyStopping', 'GradientNorm',
-           'Mixup', 'WeightAverage', 'Freeze', 'Checkpoint', 'Progress', 'MetricsFile', 'prediction_picture',
-           'TensorBoard']
+           'create_optimizer', 'learning_rate_factor', 'Watch', 'LearningRate', 'Checkpoint', 'Progress', 'MetricsFile']
 
 # %% ../nbs/03_train.ipynb #f525417f
 import json, math, os, shutil, time
@@ -24,7 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm.auto import tqdm
-from .data import Batch, FaceDataset, show_progress, write_atomically
+from .core import recover_folder, show_progress, write_atomically, write_folder
+from .data import Batch, FaceDataset
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
 
@@ -296,81 +295,6 @@ class LearningRate(Callback):
     def state(self): return dict(reduction=self.reduction, watch=self.watch.state())
     def load_state(self, state): self.reduction = state['reduction']; self.watch.load_state(state['watch'])
 
-# %% ../nbs/03_train.ipynb #bbcb38d4
-class EarlyStopping(Callback):
-    "Stop when the watched value has not improved for some epochs."
-    def __init__(self,
-        watch:Watch,
-        patience:int, # epochs without improvement that are borne
-    ): self.watch, self.patience = watch, patience
-
-    def after_validate(self, trainer):
-        if not self.watch.better(trainer.record) and self.watch.since > self.patience:
-            trainer.stop = f"{self.watch.name} has not improved for {self.watch.since} epochs (best {self.watch.best:.4f})"
-
-    def state(self): return self.watch.state()
-    def load_state(self, state): self.watch.load_state(state)
-
-# %% ../nbs/03_train.ipynb #47f0f5d4
-class GradientNorm(Callback):
-    "Measure the norm of the gradient before every step, and limit it to `max_norm`."
-    def __init__(self, max_norm:float|None=None): self.max_norm = max_norm # over 0; None: no limit
-    def before_step(self, trainer):
-        trainer.gradient_norm = nn.utils.clip_grad_norm_(trainer.model.parameters(), self.max_norm or math.inf)
-
-# %% ../nbs/03_train.ipynb #a27b2294
-class Mixup(Callback):
-    "Blend every face of a batch with another one, and their targets likewise."
-    def __init__(self, alpha:float): self.alpha = alpha # over 0; larger blends more
-    def before_epoch(self, trainer): self.rng = np.random.default_rng([trainer.seed, trainer.epoch, trainer.process.rank])
-    def before_batch(self, trainer):
-        share = float(self.rng.beta(self.alpha, self.alpha))
-        other = torch.from_numpy(self.rng.permutation(len(trainer.batch.target)))
-        blend = lambda x: None if x is None else share*x + (1-share)*x[other.to(x.device)]
-        b = trainer.batch
-        trainer.batch = Batch(blend(b.images), blend(b.target), blend(b.votes), b.index)
-
-# %% ../nbs/03_train.ipynb #5f1f59b0
-class WeightAverage(Callback):
-    "Validate and save an exponential moving average of the weights."
-    def __init__(self, decay:float=.999): self.decay, self.saved = decay, None # 0..1, the share of the old average kept at a step
-
-    def before_fit(self, trainer):
-        self.average = ModelEmaV3(trainer.model, decay=self.decay, use_warmup=True)
-        if self.saved: self.average.module.load_state_dict(self.saved)
-        trainer.valid_model = self.average.module
-
-    def after_step(self, trainer): self.average.update(trainer.model, step=trainer.step)
-    def state(self): return {k: v.cpu() for k, v in self.average.module.state_dict().items()}
-    def load_state(self, state): self.saved = state
-
-# %% ../nbs/03_train.ipynb #8ecb7c57
-class Freeze(Callback):
-    "Train only the head for the first epochs, then everything."
-    def __init__(self, epochs:int): self.epochs = epochs # how many, 1 or more
-    def before_epoch(self, trainer):
-        frozen = trainer.epoch < self.epochs
-        if frozen == trainer.model.frozen: return
-        trainer.model.freeze_backbone() if frozen else trainer.model.unfreeze()
-        trainer.wrap_model() # processes share the gradients of what was trainable when the model was wrapped
-
-# %% ../nbs/03_train.ipynb #78b6c3ce
-def _write_folder(folder, write):
-    "Call `write(folder)` on a fresh neighbour of `folder`, then put it in place."
-    fresh, old = folder.with_name(f'.{folder.name}.writing'), folder.with_name(f'.{folder.name}.previous')
-    shutil.rmtree(fresh, ignore_errors=True); fresh.mkdir(parents=True)
-    write(fresh)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-def _recover_folder(folder):
-    "Bring back the folder that a stop between two renames left under its old name."
-    old = folder.with_name(f'.{folder.name}.previous')
-    if not folder.exists() and old.exists(): old.rename(folder)
-
 # %% ../nbs/03_train.ipynb #b6c3bcd7
 class Checkpoint(Callback):
     "Keep `best/` and `last/` in the run folder. To stand last in the list, so that it saves what the others have done."
@@ -382,8 +306,8 @@ class Checkpoint(Callback):
     def after_epoch(self, trainer):
         better = self.watch.better(trainer.record)
         if not trainer.process.first: return
-        if better: _write_folder(self.folder/'best', lambda f: _save_model(trainer.valid_model, f))
-        _write_folder(self.folder/'last', lambda f: self._save_last(trainer, f))
+        if better: write_folder(self.folder/'best', lambda f: _save_model(trainer.valid_model, f))
+        write_folder(self.folder/'last', lambda f: self._save_last(trainer, f))
 
     def _save_last(self, trainer, folder):
         _save_model(trainer.model, folder)
@@ -409,7 +333,7 @@ def resume(self:Trainer,
 )->bool:             # whether there was something to go on from
     "Go on from the last checkpoint; ValueError if it is broken or of another kind of run."
     last = Path(folder)/'last'
-    _recover_folder(last); _recover_folder(Path(folder)/'best')
+    recover_folder(last); recover_folder(Path(folder)/'best')
     if not last.exists(): return False
     try: state = torch.load(last/'trainer.pt', map_location=self.process.device, weights_only=True)
     except Exception as e: raise ValueError(f"{last/'trainer.pt'}: cannot be read ({type(e).__name__}); without it the run cannot go on: start a new one") from None
@@ -453,55 +377,3 @@ class MetricsFile(Callback):
     def _write(self, trainer):
         text = ''.join(json.dumps(r)+'\n' for r in trainer.history)
         write_atomically(self.path, lambda file: file.write(text.encode()))
-
-# %% ../nbs/03_train.ipynb #59ba422b
-def prediction_picture(
-    dataset:FaceDataset,
-    probs:np.ndarray,    # predicted distributions [N,C]
-    index:list[int],     # which faces
-)->Figure:
-    "Faces above pairs of bars: what people said (grey), what the model says (blue)."
-    fig = Figure(figsize=(1.9*len(index), 4), layout='constrained')
-    axes = fig.subplots(2, len(index), squeeze=False, height_ratios=(1, 1.3))
-    at = np.arange(len(dataset.emotions))
-    for k, i in enumerate(index):
-        face, bars = axes[:, k]
-        face.imshow(dataset[i].image.permute(1, 2, 0).numpy()); face.axis('off')
-        bars.barh(at-.2, dataset.target[i], .4, color='.6', label='people'); bars.barh(at+.2, probs[i], .4, color='tab:blue', label='model')
-        bars.set_yticks(at, dataset.emotions.names if k == 0 else ['']*len(at), fontsize=8); bars.set_xlim(0, 1); bars.invert_yaxis(); bars.tick_params(axis='x', labelsize=7)
-    axes[1, -1].legend(fontsize=7, loc='lower right')
-    return fig
-
-# %% ../nbs/03_train.ipynb #8618d087
-class TensorBoard(Callback):
-    "Write curves, settings and pictures for TensorBoard."
-    def __init__(self,
-        folder:str|Path, # the run folder
-        settings:dict,   # flat name -> number, text or truth value, for HParams
-        pictures:int=6,  # how many faces are shown
-    ): self.folder, self.settings, self.pictures = Path(folder), settings, pictures
-
-    def before_fit(self, trainer):
-        self.writer = SummaryWriter(self.folder, purge_step=trainer.step+1 if trainer.step else None)
-
-    def after_step(self, trainer):
-        if trainer.step % 10: return
-        self.writer.add_scalar('step/train_loss', trainer.batch_loss.detach(), trainer.step)
-        self.writer.add_scalar('step/learning_rate', trainer.optimizer.param_groups[0]['lr'], trainer.step)
-        for name, value in trainer.loss.parts.items() if len(trainer.loss.parts) > 1 else (): self.writer.add_scalar(f'step/train_loss_{name}', value, trainer.step)
-        if hasattr(trainer, 'gradient_norm'): self.writer.add_scalar('step/gradient_norm', trainer.gradient_norm, trainer.step)
-
-    def after_epoch(self, trainer):
-        groups = dict(train_loss='loss/train', valid_loss='loss/valid', lr='epoch/learning_rate', images_per_second='epoch/images_per_second', seconds='epoch/seconds')
-        for key, value in trainer.record.items():
-            if key not in ('epoch', 'step'): self.writer.add_scalar(groups.get(key, f'valid/{key}'), value, trainer.step)
-        dataset = trainer.valid_loader.dataset.dataset
-        index = np.linspace(0, len(dataset)-1, min(self.pictures, len(dataset))).round().astype(int).tolist()
-        self.writer.add_figure('predictions', prediction_picture(dataset, trainer.valid_probs, index), trainer.step)
-        self.writer.flush()
-
-    def after_fit(self, trainer):
-        results = {f'final/{k}': v for k, v in trainer.history[-1].items() if k in METRICS} if trainer.history else {}
-        for summary in hparams(self.settings, results): self.writer.file_writer.add_summary(summary)
-        for name, value in results.items(): self.writer.add_scalar(name, value, trainer.step)
-        self.writer.close()

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['emotion_colours', 'Picture', 'in_style', 'png_bytes', 'denormalise', 'faces_with_bars', 'gallery', 'training_curves',
            'tensorboard_curves', 'calibration_curves', 'confusion_counts', 'confusion', 'transport', 'error_transport',
-           'transport_on_plane', 'bubbles_on_plane', 'faces_on_plane', 'forest_plot', 'embeddings', 'lay_out',
-           'embedding_map', 'saliency', 'saliency_picture', 'main_figures']
+           'transport_on_plane', 'bubbles_on_plane', 'faces_on_plane', 'forest_plot', 'main_figures']
 
 # %% ../nbs/05_viz.ipynb #0bb281c2
 import hashlib, importlib, io, json, math
@@ -28,7 +27,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.functional import interpolate
 from .data import FaceDataset, create_loader, create_transform
 from .emotions import FERPLUS_TO_13, EmotionSet
-from .eval import disagreement, Evaluation, Predictions, reliability, valence_arousal
+from .calibration import reliability
+from .eval import disagreement, Evaluation, Predictions, valence_arousal
 from .metrics import METRICS, compute_metrics, find_metric
 from .models import EmotionModel
 
@@ -458,118 +458,6 @@ def _forest_panel(ax, name, rows, baselines, named):
         ax.plot([low, high], [y, y], color=_RUN_COLOURS[0], lw=2, solid_capstyle='butt'); ax.plot(value, y, 'o', color=_RUN_COLOURS[0], mec='w', ms=6.5)
     ax.set(yticks=range(len(rows)), yticklabels=rows if named else [], ylim=(len(rows)-.4, -.6)); ax.margins(x=.08); ax.locator_params(axis='x', nbins=6)
     ax.set_title(name+_better(name)); ax.grid(axis='x', color='.92')
-
-# %% ../nbs/05_viz.ipynb #1f32b481
-@torch.no_grad()
-def embeddings(
-    model:EmotionModel,
-    faces:FaceDataset,
-    batch_size:int=64,
-)->np.ndarray: # float32 [N,F], in the order of the faces
-    "The features that the model's head looks at."
-    device, training = next(model.parameters()).device, model.training
-    model.eval()
-    features = torch.cat([model.embed(batch.images.to(device)).float().cpu() for batch in create_loader(faces, batch_size, model.image_size)])
-    model.train(training)
-    return features.numpy()
-
-def _extra(module, package):
-    try: return importlib.import_module(module)
-    except ImportError: raise ValueError(f"{package} is not installed; the extra brings it: pip install 'emotion_recognition[embed]'") from None
-
-def lay_out(
-    features:np.ndarray, # [N,F], 4 faces or more
-    method:Literal['tsne', 'umap']='tsne',
-    seed:int=0,
-)->np.ndarray:           # [N,2], without unit
-    "Places on a page where near features lie near each other; ValueError where the extra is not installed."
-    if len(features) < 4: raise ValueError(f"features: there must be 4 faces or more, got {len(features)}")
-    if method == 'tsne': return _extra('sklearn.manifold', 'scikit-learn').TSNE(perplexity=min(30, (len(features)-1)/3), init='pca', random_state=seed).fit_transform(features)
-    if method == 'umap': return _extra('umap', 'umap-learn').UMAP(n_neighbors=min(15, len(features)-1), random_state=seed, n_jobs=1).fit_transform(features)
-    raise ValueError(f"method: must be tsne or umap, got {method!r}")
-
-# %% ../nbs/05_viz.ipynb #4993fda5
-@in_style
-def embedding_map(
-    features:np.ndarray,     # [N,F], from embeddings, or [N,2], from lay_out
-    predictions:Predictions, # of the same N faces, in the same order
-    method:Literal['tsne', 'umap']='tsne',
-    colour:Literal['dominant', 'entropy']='dominant', # the emotion with the most votes, or how much people disagree
-    seed:int=0,
-)->Figure:
-    "A map of the faces in which those that the model holds alike lie together."
-    if len(features) != len(predictions): raise ValueError(f"features: of {len(features)} faces, the predictions are of {len(predictions)}; they must be the same")
-    if colour not in ('dominant', 'entropy'): raise ValueError(f"colour: must be dominant or entropy, got {colour!r}")
-    x, y = (features if features.shape[1] == 2 else lay_out(features, method, seed)).T
-    fig = Picture(8, 5)
-    ax = fig.panels()[0, 0]
-    ax.set_aspect('equal', 'datalim')
-    ax.set(xticks=[], yticks=[], title=f"{predictions.name}: {len(predictions):,} faces by {dict(tsne='t-SNE', umap='UMAP')[method]} of the model's features"); ax.spines[:].set_visible(False)
-    if colour == 'entropy':
-        points = ax.scatter(x, y, 22, disagreement(predictions), cmap='viridis', edgecolors='.3', lw=.3)
-        fig.colorbar(points, label="entropy of people's shares, nats", shrink=.8).ax.tick_params(labelsize=8)
-        return fig
-    top = predictions.target.argmax(1)
-    for c, (name, tint) in enumerate(emotion_colours(predictions.emotions).items()):
-        if (top == c).any(): ax.scatter(x[top == c], y[top == c], 22, tint, edgecolors='.3', lw=.3, label=f'{name} ({(top == c).sum():,})')
-    fig.legend(loc='outside right center', title='most votes', markerscale=1.3)
-    return fig
-
-# %% ../nbs/05_viz.ipynb #f0fca118
-def _feature_map(model, images):
-    "The backbone's last feature map, and a view of it with channels first [B,K,h,w]."
-    features = model.backbone.forward_features(model.normalize(images)).detach().requires_grad_()
-    wide = model.backbone.num_features
-    if features.ndim == 4 and features.shape[1] == wide: return features, lambda x: x
-    if features.ndim == 4 and features.shape[-1] == wide: return features, lambda x: x.movedim(-1, 1)
-    raise ValueError(f"saliency: {type(model.backbone).__name__} ends in features of shape {list(features.shape[1:])}, not in a map of places; take a convolutional backbone such as resnet18")
-
-def saliency(
-    model:EmotionModel,
-    images:torch.Tensor,    # uint8 [B,3,H,W], or normalised floats, of the model's image size
-    emotion:str|None=None,  # which emotion's logit; each image's most predicted one where None
-)->torch.Tensor:            # float32 [B,H,W], 0..1
-    "Grad-CAM: where in an image lies what speaks for an emotion. ValueError for a backbone without a map of places."
-    names = model.emotions.names
-    if emotion is not None: _pick(names_to_columns := {n: i for i, n in enumerate(names)}, [emotion], 'the model')
-    device, training = next(model.parameters()).device, model.training
-    model.eval()
-    with torch.no_grad(): features, channels_first = _feature_map(model, images.to(device))
-    features.requires_grad_()
-    with torch.enable_grad():
-        logits = model.head(model.backbone.forward_head(features))
-        column = logits.argmax(1) if emotion is None else torch.full((len(images),), names_to_columns[emotion], device=device)
-        gradient, = torch.autograd.grad(logits.gather(1, column[:, None]).sum(), features)
-    model.train(training)
-    maps = (channels_first(gradient).mean((2, 3), keepdim=True)*channels_first(features.detach())).sum(1).relu()
-    maps = interpolate(maps[:, None], images.shape[-2:], mode='bilinear')[:, 0]
-    return (maps/maps.amax((1, 2), keepdim=True).clamp(min=1e-12)).float().cpu()
-
-# %% ../nbs/05_viz.ipynb #b634b8ac
-@in_style
-def saliency_picture(
-    model:EmotionModel,
-    faces:FaceDataset,
-    index:Sequence[int],     # which faces
-    emotion:str|None=None,   # which emotion; each face's most predicted one where None
-)->Figure:
-    "Faces, and under each where the model finds what speaks for an emotion."
-    if not len(index): raise ValueError("index: must name at least one face")
-    fit = create_transform(model.image_size)
-    images = torch.stack([fit(faces[i].image) for i in index])
-    maps, device = saliency(model, images, emotion), next(model.parameters()).device
-    training = model.training
-    with torch.no_grad(): probs = model.eval().distribution(images.to(device)).cpu()
-    model.train(training)
-    side = min(1.6, 7.1/len(index))
-    fig = Picture(max(2, side*len(index))+.9, 2*side+.7)
-    axes = fig.panels(2, len(index))
-    for k, i in enumerate(index):
-        c = int(probs[k].argmax()) if emotion is None else model.emotions.names.index(emotion)
-        _show(axes[0, k], images[k], _short(faces.ids[i], 16)); _show(axes[1, k], images[k].float().mean(0).byte().expand(3, -1, -1), f'{model.emotions.names[c]} {probs[k, c]:.0%}')
-        heat = axes[1, k].imshow(maps[k], cmap='inferno', vmin=0, vmax=1, alpha=.55)
-    fig.colorbar(heat, ax=axes, ticks=[0, 1], shrink=.6, aspect=14, pad=.01).ax.set_yticklabels(['none', 'most'], fontsize=8)
-    return fig
 
 # %% ../nbs/05_viz.ipynb #58ff0e72
 def main_figures(
