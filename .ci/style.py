@@ -1,0 +1,121 @@
+"""Count what makes code and prose plain, and find what is not.
+
+    python .ci/style.py      prints a table for each kind of file and a line for each fault; exit 1 if there is one
+
+The limits: lines of 100 characters, one statement a line, prose cells of 120 words, modules of 450 lines.
+"""
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH, WORDS, MODULE_LINES = 100, 120, 450
+HEADER = ['notebook', 'export cell, median', 'export cell, longest', 'joined statements',
+          'prose words, median', 'prose words, longest', 'hidden code cells']
+
+
+def is_export(source):
+    return re.search(r'^#\|\s*exports?\b', source, re.M) is not None
+
+
+def is_hidden(source):
+    return re.search(r'^#\|\s*hide\b', source, re.M) is not None
+
+
+def code_lines(source):
+    "Lines that are neither empty nor a directive."
+    return [line for line in source.splitlines() if line.strip() and not line.startswith('#|')]
+
+
+def joined_statements(source):
+    "How many statements begin on the line of the one before; a cell with magic is Python without it."
+    tree = ast.parse(re.sub(r'^\s*[%!].*$', 'pass', source, flags=re.M))
+    count = 0
+    for node in ast.walk(tree):
+        for name in ('body', 'orelse', 'finalbody'):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                count += sum(a.lineno == b.lineno for a, b in zip(block, block[1:]))
+    return count
+
+
+def words(source):
+    "Words of a prose cell, without its formulas, tables, code blocks and addresses."
+    text = re.sub(r'```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|^\|.*$|\]\([^)]*\)', ' ', source, flags=re.M | re.S)
+    return len(text.split())
+
+
+def is_too_long(line):
+    "Longer than the site's column; rows of a table and addresses cannot be broken."
+    return len(line) > WIDTH and not line.startswith('|') and '](' not in line and '://' not in line
+
+
+def read_cells(path):
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    return [(cell['cell_type'], ''.join(cell['source'])) for cell in cells]
+
+
+def check_notebook(path):
+    "A row of the table, and the faults."
+    cells = read_cells(path)
+    code = [source for kind, source in cells if kind == 'code']
+    prose = [words(source) for kind, source in cells if kind == 'markdown'] or [0]
+    exported = [len(code_lines(source)) for source in code if is_export(source)]
+    joined = [joined_statements(source) for source in code]
+    faults = []
+    for number, (kind, source) in enumerate(cells):
+        if any(map(is_too_long, source.splitlines())):
+            faults.append(f'{path.name} cell {number}: a line of over {WIDTH} characters')
+        if kind == 'markdown' and words(source) > WORDS:
+            faults.append(f'{path.name} cell {number}: {words(source)} words of prose in a cell')
+    if any(joined):
+        faults.append(f'{path.name}: {sum(joined)} statements begin on the line of another')
+    hidden = sum(map(is_hidden, code))/max(1, len(code))
+    row = [path.name, median(exported) if exported else '', max(exported, default=''), sum(joined),
+           median(prose), max(prose), f'{hidden:.0%}']
+    return row, faults, dict(exported=exported, prose=prose, hidden=list(map(is_hidden, code)))
+
+
+def check_module(path):
+    "The faults of an exported module."
+    text = path.read_text(encoding='utf-8')
+    faults = []
+    if (count := len(text.splitlines())) > MODULE_LINES:
+        faults.append(f'{path.name}: {count} lines, must be {MODULE_LINES} or fewer')
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for private in [alias.name for alias in node.names if alias.name.startswith('_')]:
+            faults.append(f'{path.name} line {node.lineno}: imports {private} of {node.module}')
+    return faults
+
+
+def main():
+    rows, faults, every = [], [], dict(exported=[], prose=[], hidden=[])
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
+        if '.ipynb_checkpoints' in path.parts:
+            continue
+        row, found, counts = check_notebook(path)
+        rows.append(row)
+        faults += found
+        for key, values in counts.items():
+            every[key] += values
+    for path in sorted((ROOT/'emotion_recognition').glob('*.py')):
+        if path.name != '_modidx.py':
+            faults += check_module(path)
+    rows.append(['all', median(every['exported']), max(every['exported']), sum(r[3] for r in rows),
+                 median(every['prose']), max(every['prose']),
+                 f"{sum(every['hidden'])/len(every['hidden']):.0%}"])
+    for line in [HEADER, ['---']*len(HEADER), *rows]:
+        print(f"| {' | '.join(map(str, line))} |")
+    for fault in faults:
+        print(f'FAULT {fault}')
+    print(f'{len(rows)-1} notebooks, {len(faults)} faults')
+    return bool(faults)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
