@@ -92,12 +92,12 @@ class Trainer:
 # %% ../nbs/03_train.ipynb #34882c08
 @patch
 def wrap_model(self:Trainer):
-    "Make `runner` of `model`; to be called again whenever parameters are frozen or unfrozen."
-    runner = torch.compile(self.model) if self.compile else self.model
-    self.runner = DistributedDataParallel(runner) if self.process.world > 1 else runner
+    "Make `wrapped_model` of `model`; to be called again whenever parameters are frozen or unfrozen."
+    model = torch.compile(self.model) if self.compile else self.model
+    self.wrapped_model = DistributedDataParallel(model) if self.process.world > 1 else model
 
 @patch
-def run(self:Trainer, moment:str):
+def notify(self:Trainer, moment:str):
     "Call every callback that has a method of that name."
     for callback in self.callbacks: getattr(callback, moment, lambda trainer: None)(self)
 
@@ -111,32 +111,32 @@ def autocast(self:Trainer):
 @patch
 def fit(self:Trainer):
     "Train to the last epoch, or until a callback sets `stop`."
-    self.run('before_fit')
+    self.notify('before_fit')
     while self.epoch < self.epochs and not self.stop:
         torch.manual_seed((self.seed*1_000_003 + self.epoch*self.process.world + self.process.rank) % 2**63)
         self.train_loader.sampler.epoch = self.epoch
         self.record = {'epoch': self.epoch+1}
-        self.run('before_epoch')
+        self.notify('before_epoch')
         self.train_epoch()
         self.validate()
         self.epoch += 1
         self.history.append(self.record)
-        self.run('after_epoch')
-    self.run('after_fit')
+        self.notify('after_epoch')
+    self.notify('after_fit')
 
 # %% ../nbs/03_train.ipynb #3354e58f
 @patch
 def train_epoch(self:Trainer):
     "Once through the training faces; `record` gets loss, learning rate and speed."
-    self.runner.train()
+    self.wrapped_model.train()
     start, seen, self.loss_sum = time.perf_counter(), 0, torch.zeros((), device=self.process.device)
     steps = len(self.train_loader)
     for self.batch_number, batch in enumerate(self.train_loader, 1):
         self.batch = self.to_device(batch)
-        self.run('before_batch')
+        self.notify('before_batch')
         self.train_batch(last=self.batch_number % self.accumulate == 0 or self.batch_number == steps)
         seen += len(batch.index)*self.process.world
-        self.run('after_batch')
+        self.notify('after_batch')
         if self.batch_number % 20 == 0: self.check_finite()
     self.check_finite()
     if self.process.world > 1: dist.all_reduce(self.loss_sum); self.loss_sum /= self.process.world
@@ -151,18 +151,18 @@ def train_batch(self:Trainer,
 ):
     "Forward, loss, backward, and the step when it is due."
     alone = self.process.world > 1 and not last # gradients are shared once a step
-    with self.runner.no_sync() if alone else nullcontext():
-        with self.autocast(): logits = self.runner(self.batch.images)
+    with self.wrapped_model.no_sync() if alone else nullcontext():
+        with self.autocast(): logits = self.wrapped_model(self.batch.images)
         self.batch_loss = self.loss(logits.float(), self.batch.target, self.batch.votes)
         self.scaler.scale(self.batch_loss/self.accumulate).backward()
     self.loss_sum += self.batch_loss.detach()
     if not last: return
     self.scaler.unscale_(self.optimizer)
-    self.run('before_step')
+    self.notify('before_step')
     self.scaler.step(self.optimizer); self.scaler.update()
     self.optimizer.zero_grad(set_to_none=True)
     self.step += 1
-    self.run('after_step')
+    self.notify('after_step')
 
 @patch
 def to_device(self:Trainer, batch:Batch)->Batch:
@@ -209,7 +209,7 @@ def validate(self:Trainer):
     with torch.no_grad(): self.record['valid_loss'] = float(self.loss(self.valid_logits, target, votes))
     self.record |= compute_metrics(self.valid_probs, dataset.target, dataset.emotions)
     if not math.isfinite(self.record['valid_loss']): raise TrainingError(f"the validation loss became {self.record['valid_loss']} in epoch {self.epoch+1}; the last checkpoint is from the epoch before")
-    self.run('after_validate')
+    self.notify('after_validate')
 
 @patch(as_prop=True)
 def valid_probs(self:Trainer)->np.ndarray: # [N,C] float64
@@ -322,27 +322,40 @@ def _save_model(model, folder):
 
 # %% ../nbs/03_train.ipynb #359e0464
 @patch
+def callbacks_with_state(self:Trainer)->dict[str, Callback]: # name -> callback
+    "The callbacks that a resumed run must have as well; those that only watch or write are no part of a checkpoint."
+    found = [c for c in self.callbacks if type(c).state is not Callback.state]
+    named = {type(c).__name__: c for c in found}
+    if len(named) < len(found):
+        raise ValueError(f"callbacks: two of {', '.join(type(c).__name__ for c in found)} have the same name; subclass one of them")
+    return named
+
+@patch
 def state(self:Trainer)->dict: # tensors, numbers, strings, lists and dicts of them
-    "All that going on needs beside the weights."
-    return dict(epoch=self.epoch, step=self.step, history=self.history, stop=self.stop, optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(),
-                callbacks=[(type(c).__name__, c.state()) for c in self.callbacks])
+    "Everything needed to resume, except the weights."
+    return dict(
+        epoch=self.epoch, step=self.step, history=self.history, stop=self.stop,
+        optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(),
+        callbacks={name: c.state() for name, c in self.callbacks_with_state().items()})
 
 @patch
 def resume(self:Trainer,
     folder:str|Path, # the run folder, with last/ in it
-)->bool:             # whether there was something to go on from
-    "Go on from the last checkpoint; ValueError if it is broken or of another kind of run."
+)->bool:             # False: no checkpoint
+    "Resume from the last checkpoint; ValueError if it is broken or of another kind of run."
     last = Path(folder)/'last'
     recover_folder(last); recover_folder(Path(folder)/'best')
     if not last.exists(): return False
     try: state = torch.load(last/'trainer.pt', map_location=self.process.device, weights_only=True)
-    except Exception as e: raise ValueError(f"{last/'trainer.pt'}: cannot be read ({type(e).__name__}); without it the run cannot go on: start a new one") from None
-    names = [name for name, _ in state['callbacks']]
-    if names != [type(c).__name__ for c in self.callbacks]: raise ValueError(f"{last}: made with other parts ({', '.join(names)}); go on with the configuration the run was started with")
+    except Exception as e: raise ValueError(f"{last/'trainer.pt'}: cannot be read ({type(e).__name__}); without it the run cannot be resumed; start a new one") from None
+    callbacks = self.callbacks_with_state()
+    saved = dict(state['callbacks'])
+    if set(saved) != set(callbacks):
+        raise ValueError(f"{last}: has the state of {', '.join(sorted(saved)) or 'no callback'}, this run needs {', '.join(sorted(callbacks)) or 'none'}; resume with the configuration the run was started with")
     self.model.load_state_dict(EmotionModel.from_pretrained(last).state_dict())
     self.optimizer.load_state_dict(state['optimizer']); self.scaler.load_state_dict(state['scaler'])
     self.epoch, self.step, self.history, self.stop = (state[k] for k in ('epoch', 'step', 'history', 'stop'))
-    for callback, (_, saved) in zip(self.callbacks, state['callbacks']): callback.load_state(saved)
+    for name, callback in callbacks.items(): callback.load_state(saved[name])
     return True
 
 # %% ../nbs/03_train.ipynb #84e21e00
