@@ -98,7 +98,7 @@ def _command(plan):
     "The words that train a run; its configuration is written beside its log."
     file = plan.log.with_suffix('.yaml')
     write_atomically(file, lambda f: f.write(config_text(plan.config).encode()))
-    return [sys.executable, '-m', 'emotion_recognition.experiment', str(file), 'train.resume=true', f'run.root={Path(plan.config.run.root).expanduser().absolute()}']
+    return [sys.executable, '-m', 'emotion_recognition.cli', 'train', str(file), 'train.resume=true', f'run.root={Path(plan.config.run.root).expanduser().absolute()}']
 
 class LocalRunner:
     "Runs as processes of this machine."
