@@ -1,8 +1,9 @@
 """Count what makes code and prose plain, and find what is not.
 
-    python .ci/style.py      prints a table for each kind of file and a line for each fault; exit 1 if there is one
+    python .ci/style.py      prints a table and a line for each fault; exit 1 if there is one
 
-The limits: lines of 100 characters, one statement a line, prose cells of 120 words, modules of 450 lines.
+The limits: lines of 100 characters, one statement per line, prose cells of 120 words, modules of
+450 lines, American spelling, and none of the phrases below.
 """
 import ast
 import json
@@ -15,6 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 WIDTH, WORDS, MODULE_LINES = 100, 120, 450
 HEADER = ['notebook', 'export cell, median', 'export cell, longest', 'joined statements',
           'prose words, median', 'prose words, longest', 'hidden code cells']
+
+
+BRITISH = re.compile(r"""\b(\w*colour\w*|gr[e]y\w*|behaviour\w*|favour\w*|centre[sd]?|neighbour\w*
+    |(optim|normal|initial|minim|maxim|regular|summar|standard|organ|recogn|general|visual|random
+    |serial|categor|penal|character|quant|equal|vector|final)is(e|ed|es|ing|ation|ations|er|ers))\b
+    """, re.X | re.I)
+PHRASES = ['no telling', 'borne', 'gone on with', 'broken off', 'goes on with', 'where None',
+           'thinks alike', 'told apart', 'save its last', 'are about other', 'a panel a metric']
 
 
 def is_export(source):
@@ -31,7 +40,7 @@ def code_lines(source):
 
 
 def joined_statements(source):
-    "How many statements begin on the line of the one before; a cell with magic is Python without it."
+    "How many statements begin on the line of the one before; magic does not count."
     tree = ast.parse(re.sub(r'^\s*[%!].*$', 'pass', source, flags=re.M))
     count = 0
     for node in ast.walk(tree):
@@ -44,13 +53,21 @@ def joined_statements(source):
 
 def words(source):
     "Words of a prose cell, without its formulas, tables, code blocks and addresses."
-    text = re.sub(r'```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|^\|.*$|\]\([^)]*\)', ' ', source, flags=re.M | re.S)
+    unread = r'```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|^\|[^\n]*$|\]\([^)]*\)'
+    text = re.sub(unread, ' ', source, flags=re.M | re.S)
     return len(text.split())
 
 
 def is_too_long(line):
     "Longer than the site's column; rows of a table and addresses cannot be broken."
     return len(line) > WIDTH and not line.startswith('|') and '](' not in line and '://' not in line
+
+
+def wording(source):
+    "British spellings and phrases that read as translated."
+    found = [f'{m[0]!r} is not American spelling' for m in BRITISH.finditer(source)]
+    found += [f'{phrase!r} is not plain English' for phrase in PHRASES if phrase in source]
+    return found
 
 
 def read_cells(path):
@@ -71,6 +88,8 @@ def check_notebook(path):
             faults.append(f'{path.name} cell {number}: a line of over {WIDTH} characters')
         if kind == 'markdown' and words(source) > WORDS:
             faults.append(f'{path.name} cell {number}: {words(source)} words of prose in a cell')
+    faults += [f'{path.name} cell {number}: {fault}' for number, (_, source) in enumerate(cells)
+               for fault in wording(source)]
     if any(joined):
         faults.append(f'{path.name}: {sum(joined)} statements begin on the line of another')
     hidden = sum(map(is_hidden, code))/max(1, len(code))

@@ -1,0 +1,21 @@
+"""Print the lowest versions that settings.ini allows, as constraints for pip.
+
+    python .ci/lowest.py > lowest.txt && PIP_CONSTRAINT=lowest.txt bash .ci/run
+"""
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def lowest(requirements):
+    "'numpy>=1.26 torch>=2.6' -> ['numpy==1.26', 'torch==2.6']"
+    bounds = [re.match(r'([\w-]+)>=([\d.]+)', word) for word in requirements.split()]
+    return [f'{bound[1]}=={bound[2]}' for bound in bounds if bound]
+
+
+if __name__ == '__main__':
+    parser = ConfigParser(delimiters=['='], comment_prefixes=('#',))
+    parser.read(ROOT/'settings.ini', encoding='utf-8')
+    print('\n'.join(lowest(parser['DEFAULT']['requirements'])))
