@@ -18,7 +18,7 @@ from scipy.special import entr, gammaln, log_softmax
 from .core import write_atomically
 from .data import FaceDataset, create_loader
 from .emotions import EmotionSet
-from .metrics import METRICS, compute_metrics, find_metric, list_metrics
+from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
 from .eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
     _chosen, _intervals, _limits)

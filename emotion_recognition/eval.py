@@ -20,7 +20,7 @@ from scipy.special import entr, gammaln, log_softmax
 from .core import write_atomically
 from .data import FaceDataset, create_loader
 from .emotions import EmotionSet
-from .metrics import METRICS, compute_metrics, find_metric, list_metrics
+from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
 
 # %% ../nbs/04_eval.ipynb #bf326971

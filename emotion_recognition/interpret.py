@@ -24,12 +24,12 @@ from scipy.spatial import KDTree
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import interpolate
 from .data import FaceDataset, create_loader, create_transform
-from .emotions import FERPLUS_TO_13, EmotionSet
+from .emotions import EmotionSet, emotion_colors
 from .calibration import reliability
 from .eval import disagreement, Evaluation, Predictions, valence_arousal
-from .metrics import METRICS, compute_metrics, find_metric
+from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
-from .viz import Picture, emotion_colours, in_style, denormalise, png_bytes, _pick, _short, _show
+from .viz import Picture, in_style, denormalise, png_bytes, _pick, _short, _show
 
 # %% ../nbs/05a_interpret.ipynb #1f32b481
 @torch.no_grad()
@@ -82,15 +82,15 @@ def embedding_map(
         fig.colorbar(points, label="entropy of people's shares, nats", shrink=.8).ax.tick_params(labelsize=8)
         return fig
     top = predictions.target.argmax(1)
-    for c, (name, tint) in enumerate(emotion_colours(predictions.emotions).items()):
+    for c, (name, tint) in enumerate(emotion_colors(predictions.emotions).items()):
         if (top == c).any(): ax.scatter(x[top == c], y[top == c], 22, tint, edgecolors='.3', lw=.3, label=f'{name} ({(top == c).sum():,})')
     fig.legend(loc='outside right center', title='most votes', markerscale=1.3)
     return fig
 
 # %% ../nbs/05a_interpret.ipynb #f0fca118
-def _feature_map(model, images):
+def _feature_map(model, images, normalized):
     "The backbone's last feature map, and a view of it with channels first [B,K,h,w]."
-    features = model.backbone.forward_features(model.normalize(images)).detach().requires_grad_()
+    features = model.backbone.forward_features(images if normalized else model.normalize(images)).detach().requires_grad_()
     wide = model.backbone.num_features
     if features.ndim == 4 and features.shape[1] == wide: return features, lambda x: x
     if features.ndim == 4 and features.shape[-1] == wide: return features, lambda x: x.movedim(-1, 1)
@@ -98,15 +98,16 @@ def _feature_map(model, images):
 
 def saliency(
     model:EmotionModel,
-    images:torch.Tensor,    # uint8 [B,3,H,W], or normalised floats, of the model's image size
+    images:torch.Tensor,    # uint8 [B,3,H,W] of the model's image size
     emotion:str|None=None,  # which emotion's logit; each image's most predicted one where None
+    normalized:bool=False,  # True: images are floats as `model.normalize` makes them
 )->torch.Tensor:            # float32 [B,H,W], 0..1
     "Grad-CAM: where in an image lies what speaks for an emotion. ValueError for a backbone without a map of places."
     names = model.emotions.names
     if emotion is not None: _pick(names_to_columns := {n: i for i, n in enumerate(names)}, [emotion], 'the model')
     device, training = next(model.parameters()).device, model.training
     model.eval()
-    with torch.no_grad(): features, channels_first = _feature_map(model, images.to(device))
+    with torch.no_grad(): features, channels_first = _feature_map(model, images.to(device), normalized)
     features.requires_grad_()
     with torch.enable_grad():
         logits = model.head(model.backbone.forward_head(features))

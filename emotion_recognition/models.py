@@ -8,7 +8,6 @@ __all__ = ['list_models', 'EmotionModel', 'create_model']
 # %% ../nbs/00_models.ipynb #dc381261
 import importlib, json
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
 import timm, torch
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import PretrainedCfg
 from torch import nn
+from .core import unknown_name
 from .emotions import EMOTIONS13, EmotionSet
 
 # %% ../nbs/00_models.ipynb #705de5a6
@@ -34,8 +34,7 @@ def _check_name(name):
     if timm.is_model(architecture):
         try: return timm.get_pretrained_cfg(name)
         except RuntimeError: raise ValueError(f"model.name: {architecture} has no weights {tag!r}, only {', '.join(timm.list_models(architecture+'.*', pretrained=True))}") from None
-    near = get_close_matches(name, list_models(), 3, .5)
-    raise ValueError(f"model.name: no backbone {name!r}" + (f", did you mean {' or '.join(near)}?" if near else "; list_models('*') lists them all"))
+    raise ValueError(f"model.name: {unknown_name('backbone', name, list_models())}")
 
 # %% ../nbs/00_models.ipynb #b8fea0cc
 def _shrink_stem(backbone, name):
@@ -78,32 +77,45 @@ class EmotionModel(nn.Module, PyTorchModelHubMixin, library_name='emotion_recogn
 # %% ../nbs/00_models.ipynb #bea0047e
 @patch
 def normalize(self:EmotionModel,
-    images:torch.Tensor, # uint8 [B,3,H,W]; floats are returned as they are
+    images:torch.Tensor, # uint8 [B,3,H,W]
 )->torch.Tensor:         # float32 [B,3,H,W], about 0 on average
-    "Subtract the backbone's mean colour and divide by its standard deviation."
-    if images.dtype != torch.uint8: return images
+    "Subtract the backbone's mean color and divide by its standard deviation."
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images: must be uint8, 0 to 255, got {images.dtype}; for floats as model.normalize makes them, give normalized=True")
     return (images.float()/255 - self.mean)/self.std
 
 @patch
 def embed(self:EmotionModel,
-    images:torch.Tensor, # uint8 [B,3,H,W], or normalised floats
+    images:torch.Tensor,   # uint8 [B,3,H,W]
+    normalized:bool=False, # True: images are floats as `normalize` makes them
 )->torch.Tensor:         # [B,F]
     "The features the head looks at."
-    return self.backbone(self.normalize(images))
+    if normalized and not images.is_floating_point():
+        raise ValueError(f"images: normalized=True takes floats as model.normalize makes them, got {images.dtype}")
+    return self.backbone(images if normalized else self.normalize(images))
 
 @patch
 def forward(self:EmotionModel,
-    images:torch.Tensor, # uint8 [B,3,H,W], or normalised floats
+    images:torch.Tensor,   # uint8 [B,3,H,W]
+    normalized:bool=False, # True: images are floats as `normalize` makes them
 )->torch.Tensor:         # [B,C]
     "Logits."
-    return self.head(self.dropout(self.embed(images)))
+    return self.head(self.dropout(self.embed(images, normalized)))
 
 @patch
 def distribution(self:EmotionModel,
-    images:torch.Tensor, # uint8 [B,3,H,W], or normalised floats
+    images:torch.Tensor,   # uint8 [B,3,H,W]
+    normalized:bool=False, # True: images are floats as `normalize` makes them
 )->torch.Tensor:         # [B,C] float32, rows sum to 1
     "The share of votes each emotion would get."
-    return self(images).float().softmax(-1)
+    return self(images, normalized).float().softmax(-1)
+
+# %% ../nbs/00_models.ipynb #40bcfbee
+@patch
+def no_weight_decay(self:EmotionModel)->set[str]:
+    "Names of the parameters that weight decay leaves alone."
+    names = getattr(self.backbone, 'no_weight_decay', set)()
+    return {f'backbone.{name}' for name in names}
 
 # %% ../nbs/00_models.ipynb #2b667719
 @patch

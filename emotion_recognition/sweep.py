@@ -18,7 +18,7 @@ from .config import Config, ConfigError, config_text, flat_settings, load_config
 from .core import write_atomically
 from .eval import Interval, baseline_predictions, ensemble, load_predictions, markdown_table, metric_intervals
 from .experiment import CIRCUMSTANCES, check_same_run, csv_text, end_with, names_config
-from .metrics import METRICS, find_metric
+from .metrics import METRICS
 from .viz import Picture, in_style, png_bytes
 
 # %% ../nbs/07a_sweep.ipynb #c67f0315
@@ -271,7 +271,7 @@ def leaderboard(
     by:str='kl',                 # the metric that orders the rows
 )->dict[str, list[Row]]:         # fingerprint of the faces -> rows, the best first, then ensembles and baselines
     "All finished runs of an experiment; ValueError where there is none or the metric is unknown."
-    higher = find_metric(by).higher_is_better
+    higher = METRICS.find(by).higher_is_better
     boards = {}
     for run in find_runs(experiment): boards.setdefault((p := load_predictions(run)).provenance.get('fingerprint', 'unknown'), []).append((run, p))
     done = {}

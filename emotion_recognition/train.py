@@ -152,7 +152,7 @@ def train_batch(self:Trainer,
     "Forward, loss, backward, and the step when it is due."
     alone = self.process.world > 1 and not last # gradients are shared once a step
     with self.wrapped_model.no_sync() if alone else nullcontext():
-        with self.autocast(): logits = self.wrapped_model(self.batch.images)
+        with self.autocast(): logits = self.wrapped_model(self.batch.images, normalized=True)
         self.batch_loss = self.loss(logits.float(), self.batch.target, self.batch.votes)
         self.scaler.scale(self.batch_loss/self.accumulate).backward()
     self.loss_sum += self.batch_loss.detach()
@@ -195,7 +195,7 @@ def predict(self:Trainer,
     logits = torch.zeros(len(loader.dataset), len(self.model.emotions), device=self.process.device)
     for batch in loader:
         batch = self.to_device(batch)
-        with self.autocast(): logits[batch.index.to(logits.device)] = self.valid_model(batch.images).float()
+        with self.autocast(): logits[batch.index.to(logits.device)] = self.valid_model(batch.images, normalized=True).float()
     if self.process.world > 1: dist.all_reduce(logits)
     return logits
 
