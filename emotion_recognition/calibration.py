@@ -16,12 +16,11 @@ from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import entr, gammaln, log_softmax
 from .core import write_atomically
-from .data import FaceDataset, create_loader
 from .emotions import EmotionSet
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
-from .eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
-    _chosen, _intervals, _limits)
+from emotion_recognition.eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
+    _intervals, _limits)
 
 # %% ../nbs/04b_calibration.ipynb #ab60d48e
 def reliability(
@@ -131,7 +130,7 @@ def temperature_scaling(
     "A temperature fitted on one half of the faces and judged on the other; ValueError for fewer than 2 faces."
     if len(predictions) < 2: raise ValueError(f"{predictions.name}: {len(predictions)} face cannot be halved")
     order = np.random.default_rng(seed).permutation(len(predictions))
-    fitting, judging = (_chosen(predictions, half) for half in (order[:len(order)//2], order[len(order)//2:]))
+    fitting, judging = (predictions.choose(half) for half in (order[:len(order)//2], order[len(order)//2:]))
     temperature = fit_temperature(fitting)
     def judge(p):
         found = calibration(p)

@@ -22,7 +22,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm.auto import tqdm
 from .core import recover_folder, show_progress, write_atomically, write_folder
-from .data import Batch, FaceDataset
+from .data import FaceDataset
+from .loaders import Batch
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
 from .train import Callback, Trainer, Watch
@@ -126,7 +127,7 @@ class TensorBoard(Callback):
         groups = dict(train_loss='loss/train', valid_loss='loss/valid', lr='epoch/learning_rate', images_per_second='epoch/images_per_second', seconds='epoch/seconds')
         for key, value in trainer.record.items():
             if key not in ('epoch', 'step'): self.writer.add_scalar(groups.get(key, f'valid/{key}'), value, trainer.step)
-        dataset = trainer.valid_loader.dataset.dataset
+        dataset = trainer.valid_loader.dataset
         index = np.linspace(0, len(dataset)-1, min(self.pictures, len(dataset))).round().astype(int).tolist()
         self.writer.add_figure('predictions', prediction_picture(dataset, trainer.valid_probs, index), trainer.step)
         self.writer.flush()

@@ -48,9 +48,9 @@ class DataConfig(_Section):
     @model_validator(mode='after')
     def _reader_options(self):
         if self.name not in READERS: raise ValueError(_unknown('data.name', 'reader', self.name, READERS))
-        known = inspect.signature(READERS[self.name]).parameters
+        known = READERS[self.name].options
         for key, value in (self.model_extra or {}).items():
-            if key not in known: raise ValueError(_unknown('', 'key', f'data.{key}', [f'data.{k}' for k in (*DataConfig.model_fields, *list(known)[3:])]))
+            if key not in known: raise ValueError(_unknown('', 'key', f'data.{key}', [f'data.{k}' for k in (*DataConfig.model_fields, *known)]))
             self.model_extra[key] = _reader_option(key, value, known[key].annotation)
         return self
 
@@ -242,7 +242,7 @@ def load_config(
 def _all_keys(values, overrides):
     "Every key that can be set, the chosen reader's own included."
     name = next((o.partition('=')[2] for o in reversed(overrides) if o.startswith('data.name=')), (values.get('data') or {}).get('name', 'synthetic'))
-    own = list(inspect.signature(READERS[name]).parameters)[3:] if name in READERS else []
+    own = list(READERS[name].options) if name in READERS else []
     return [*_known_keys(Config), *(f'data.{k}' for k in own)]
 
 # %% ../nbs/06_config.ipynb #137fe794

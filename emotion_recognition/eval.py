@@ -18,14 +18,15 @@ from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import entr, gammaln, log_softmax
 from .core import write_atomically
-from .data import FaceDataset, create_loader
+from .data import FaceDataset, LabeledFaces
+from .loaders import create_loader
 from .emotions import EmotionSet
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
 
 # %% ../nbs/04_eval.ipynb #bf326971
 @dataclass(eq=False, repr=False)
-class Predictions:
+class Predictions(LabeledFaces):
     "What a model says of N faces, and what people said; ValueError where that is no distribution for each face."
     ids:list[str]               # N names, all different
     probs:np.ndarray            # [N,C] predicted shares, rows sum to 1
@@ -40,7 +41,8 @@ class Predictions:
         if self.votes is not None: self.votes = np.asarray(self.votes, np.float64)
         self._check()
 
-    def __len__(self): return len(self.ids)
+    per_face = ('ids', 'probs', 'target', 'votes')
+
     def __repr__(self): return f"Predictions({self.name}: {len(self):,} faces, {len(self.emotions)} emotions{', with votes' if self.votes is not None else ''})"
     @property
     def name(self)->str: return self.provenance.get('run', 'model') # how tables and pictures call it
@@ -112,7 +114,7 @@ def predict_split(
     if model.emotions.names != faces.emotions.names: raise ValueError(f"the model predicts {', '.join(model.emotions.names)}; the faces have {', '.join(faces.emotions.names)}")
     device, training = next(model.parameters()).device, model.training
     model.eval()
-    logits = torch.cat([model(batch.images.to(device)).double().cpu() for batch in create_loader(faces, batch_size, model.image_size)])
+    logits = torch.cat([model(batch.images.to(device)).double().cpu() for batch in create_loader(faces, batch_size, model.image_size, device=device)])
     model.train(training)
     return predictions_for(faces, logits.softmax(-1).numpy(), **name)
 
@@ -277,11 +279,6 @@ def tables(self:Evaluation,
             'By disagreement': markdown_table(['entropy of the votes (nats)', 'faces', *names], group(self.by_entropy))}
 
 # %% ../nbs/04_eval.ipynb #c6c8c923
-def _chosen(predictions, index):
-    "Some of the faces, in that order."
-    rows = {k: None if (x := getattr(predictions, k)) is None else x[index] for k in ('probs', 'target', 'votes')}
-    return replace(predictions, ids=[predictions.ids[i] for i in index], **rows)
-
 def _aligned(predictions):
     "The same faces in the same order; ValueError naming what differs."
     names, first = [p.name for p in predictions], predictions[0]
@@ -293,7 +290,7 @@ def _aligned(predictions):
         for name, ids in only:
             if ids: raise ValueError(f"{p.name} and {first.name} are about other faces: {len(ids):,} only in {name}, such as {', '.join(ids[:3])}; compare predictions for the same data set and protocol")
     at = lambda p: {name: i for i, name in enumerate(p.ids)}
-    same = [first, *(_chosen(p, [where[i] for i in first.ids]) for p in predictions[1:] for where in [at(p)])]
+    same = [first, *(p.choose([where[i] for i in first.ids]) for p in predictions[1:] for where in [at(p)])]
     for p in same[1:]:
         differ = np.abs(p.target-first.target).max(1) > 1e-6
         if differ.any(): raise ValueError(f"{p.name} and {first.name} hold other shares for {differ.sum():,} of {len(first):,} faces, such as {first.ids[int(differ.argmax())]}; compare under one protocol")

@@ -18,7 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 import emotion_recognition
 from .config import Config, ConfigError, check_config, config_text, flat_settings, list_presets, load_config
 from .core import write_atomically
-from .data import FaceDataset, create_loader, open_dataset
+from .data import FaceDataset, open_dataset
+from .loaders import create_loader
 import emotion_recognition.readers, emotion_recognition.synthetic
 from .calibration import Calibration, TemperatureScaling, calibration, temperature_scaling
 from .people import HumanCeiling, human_ceiling
@@ -76,7 +77,7 @@ def create_trainer(
     if weight is not None: weight = balanced_weight(torch.from_numpy(faces['train'].target)) if weight == 'balanced' else torch.tensor(weight)
     loss = create_loss(config.loss, emotions, weight=weight)
     loaders = [create_loader(faces[s], t.batch_size//process.world, data.image_size, train=s == 'train', augment=s == 'train' and data.augment, seed=config.seed,
-                             workers=data.workers, rank=process.rank, world=process.world, resident=process.device if data.resident else None) for s in ('train', 'valid')]
+                             workers=data.workers, rank=process.rank, world=process.world, device=process.device, resident=data.resident) for s in ('train', 'valid')]
     return Trainer(model, loss, create_optimizer(model, t.optimizer, t.lr, t.weight_decay), *loaders, t.epochs, process=process, precision=t.precision,
                    accumulate=t.accumulate, channels_last=t.channels_last, compile=t.compile, seed=config.seed)
 

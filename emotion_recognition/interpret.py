@@ -23,7 +23,8 @@ from PIL import Image
 from scipy.spatial import KDTree
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import interpolate
-from .data import FaceDataset, create_loader, create_transform
+from .data import FaceDataset, create_transform
+from .loaders import create_loader
 from .emotions import EmotionSet, emotion_colors
 from .calibration import reliability
 from .eval import disagreement, Evaluation, Predictions, valence_arousal
@@ -41,7 +42,7 @@ def embeddings(
     "The features that the model's head looks at."
     device, training = next(model.parameters()).device, model.training
     model.eval()
-    features = torch.cat([model.embed(batch.images.to(device)).float().cpu() for batch in create_loader(faces, batch_size, model.image_size)])
+    features = torch.cat([model.embed(batch.images.to(device)).float().cpu() for batch in create_loader(faces, batch_size, model.image_size, device=device)])
     model.train(training)
     return features.numpy()
 

@@ -15,12 +15,11 @@ from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import entr, gammaln, log_softmax
 from .core import write_atomically
-from .data import FaceDataset, create_loader
 from .emotions import EmotionSet
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
-from .eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
-    _chosen, _intervals, _limits)
+from emotion_recognition.eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
+    _intervals, _limits)
 
 # %% ../nbs/04a_people.ipynb #826e46fe
 def _ballots(votes):
@@ -104,7 +103,7 @@ def human_ceiling(
 )->HumanCeiling:
     "How well n people predict the others, how well the model does, and how many people it is worth; ValueError where votes are missing or too few."
     enough, most = _voted(predictions)
-    kept = _chosen(predictions, np.flatnonzero(enough))
+    kept = predictions.choose(enough)
     names = [m for m in (names or list_metrics(predictions.emotions)) if METRICS.find(m).higher_is_better is not None]
     rng, strength = np.random.default_rng(seed), prior_strength(kept.votes)
     scores = np.stack([[s[m] for m in names] for n in range(1, most+1) for s in [_scores(kept, kept.votes, n, names, draws, rng, strength)]]) # [n,metrics,2,N]

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .core import cache_folder
-from .data import FaceDataset, OnBad, Split, reader
+from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13
 from .readers import read_affectnet_fused
 
@@ -283,7 +283,7 @@ def _check_written(self:SyntheticFaces, root):
     return root
 
 # %% ../nbs/02c_synthetic.ipynb #e8cfb0f8
-@reader('synthetic')
+@register_reader('synthetic')
 def read_synthetic(
     path:str|Path|None=None, # where to draw them; a folder in the cache where None
     split:Split='train',     # train or valid

@@ -23,7 +23,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm.auto import tqdm
 from .core import recover_folder, show_progress, write_atomically, write_folder
-from .data import Batch, FaceDataset
+from .data import FaceDataset
+from .loaders import Batch
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
 
@@ -202,7 +203,7 @@ def predict(self:Trainer,
 @patch
 def validate(self:Trainer):
     "Loss and every metric over the validation faces, into `record`."
-    dataset = self.valid_loader.dataset.dataset
+    dataset = self.valid_loader.dataset
     self.valid_logits = self.predict(self.valid_loader)
     target = torch.from_numpy(dataset.target).to(self.process.device)
     votes = None if dataset.votes is None else torch.from_numpy(dataset.votes).to(self.process.device)

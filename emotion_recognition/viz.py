@@ -25,7 +25,8 @@ from PIL import Image
 from scipy.spatial import KDTree
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import interpolate
-from .data import FaceDataset, create_loader, create_transform
+from .data import FaceDataset, create_transform
+from .loaders import create_loader
 from .emotions import PALETTE, EmotionSet, emotion_colors
 from .calibration import reliability
 from .eval import disagreement, Evaluation, Predictions, valence_arousal
