@@ -6,22 +6,23 @@
 __all__ = ['draw_face', 'Face', 'SyntheticFaces', 'read_synthetic']
 
 # %% ../nbs/02c_synthetic.ipynb #8368d9f6
-import json, sys, tempfile
-from dataclasses import dataclass, asdict
+import json
+import tempfile
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
 from fastcore.basics import patch
-from tqdm.auto import tqdm
-from .core import cache_folder
+from PIL import Image, ImageDraw, ImageFilter
+
+from .core import cache_folder, progress, unknown_name
 from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13
 from .readers import read_affectnet_fused
 
-# %% ../nbs/02c_synthetic.ipynb #0839757d
+# %% ../nbs/02c_synthetic.ipynb #01107457
 @lru_cache
 def _circle(n):
     "Points [n,2] of the unit circle."
@@ -29,13 +30,19 @@ def _circle(n):
     return np.stack([np.cos(angle), np.sin(angle)], -1)
 
 def _oval(x, y, rx, ry, power=2., n=28):
-    "Points [n,2] of an ellipse; with `power` over 2 its corners fill out."
+    "Points [n,2] of an ellipse; a `power` over 2 fills out its corners."
     points = _circle(n)
-    if power != 2: points = np.sign(points)*np.abs(points)**(2/power)
+    if power != 2:
+        points = np.sign(points)*np.abs(points)**(2/power)
     return points*(rx, ry) + (x, y)
 
+def _between(x, upper, lower, trim=0):
+    "The outline between two curves over `x`; `trim` points are left out at either end."
+    kept = slice(trim, len(x)-trim)
+    return np.concatenate([np.stack([x, upper], -1)[kept], np.stack([x, lower], -1)[kept][::-1]])
+
 def _mix(a, b, share):
-    "The colour `share` of the way from `a` to `b`."
+    "The color `share` of the way from `a` to `b`."
     return tuple(int(round(x + (y-x)*share)) for x, y in zip(a, b))
 
 # %% ../nbs/02c_synthetic.ipynb #4372aadb
@@ -44,259 +51,398 @@ class _Pen:
     def __init__(self, image, x, y, scale, tilt):
         self.draw, self.scale = ImageDraw.Draw(image), scale*image.width
         c, s = np.cos(tilt)*self.scale, np.sin(tilt)*self.scale
-        self.turn, self.shift = np.array([[c, s], [-s, c]]), np.array([x, y])*image.width
+        self.rotation, self.shift = np.array([[c, s], [-s, c]]), np.array([x, y])*image.width
 
-    def _pixels(self, points): return (np.asarray(points) @ self.turn + self.shift).ravel().tolist()
-    def fill(self, points, colour): self.draw.polygon(self._pixels(points), fill=colour)
+    def _pixels(self, points):
+        return (np.asarray(points) @ self.rotation + self.shift).ravel().tolist()
 
-    def line(self, points, colour, width):
-        self.draw.line(self._pixels(points), fill=colour, width=max(1, round(width*self.scale)), joint='curve')
+    def fill(self, points, color):
+        self.draw.polygon(self._pixels(points), fill=color)
+
+    def line(self, points, color, width):
+        pixels = max(1, round(width*self.scale))
+        self.draw.line(self._pixels(points), fill=color, width=pixels, joint='curve')
         # PIL ends a line squarely; a dot at both ends makes it look like a brush
-        for end in (points[0], points[-1]): self.fill(_oval(*end, width/2, width/2, n=8), colour)
+        for end in (points[0], points[-1]):
+            self.fill(_oval(*end, width/2, width/2, n=8), color)
 
 # %% ../nbs/02c_synthetic.ipynb #ab5fdb46
-_SKIN = [(252, 226, 206), (243, 208, 178), (228, 184, 146), (206, 158, 118), (176, 124, 86), (142, 96, 66), (112, 74, 54), (88, 58, 44)]
-_HAIR = [(28, 24, 24), (40, 30, 26), (52, 36, 28), (66, 46, 32), (86, 56, 36), (106, 66, 38), (128, 78, 44), (150, 66, 36), (206, 164, 98), (232, 208, 150), (150, 148, 146), (226, 224, 220), (70, 90, 160), (176, 84, 128)]
+_SKIN = [(252, 226, 206), (243, 208, 178), (228, 184, 146), (206, 158, 118),
+         (176, 124, 86), (142, 96, 66), (112, 74, 54), (88, 58, 44)]
+_HAIR = [(28, 24, 24), (40, 30, 26), (52, 36, 28), (66, 46, 32), (86, 56, 36), (106, 66, 38),
+         (128, 78, 44), (150, 66, 36), (206, 164, 98), (232, 208, 150), (150, 148, 146),
+         (226, 224, 220), (70, 90, 160), (176, 84, 128)]
+_IRIS = [(74, 48, 32), (48, 34, 28), (92, 120, 80), (84, 120, 160)]
 _STYLES = ['bald', 'short', 'short', 'fringe', 'parted', 'long', 'long', 'curly', 'bun', 'scarf']
 
-def _person(rng):
-    "Looks of one person, as attributes; lengths in face units."
+def _random_colors(rng):
+    "Colors of a person, the style of the hair, and the background."
     tone = rng.uniform(0, len(_SKIN)-1)
-    return SimpleNamespace(
-        skin=_mix(_SKIN[int(tone)], _SKIN[int(tone)+1], tone % 1), hair=_HAIR[rng.integers(len(_HAIR))], style=_STYLES[rng.integers(len(_STYLES))],
-        iris=[(74, 48, 32), (48, 34, 28), (92, 120, 80), (84, 120, 160)][rng.integers(4)],
-        cloth=tuple(rng.integers(40, 230, 3).tolist()), background=_mix(rng.integers(60, 240, 3).tolist(), (150, 150, 150), .35),
-        width=rng.uniform(.74, .9), jaw=rng.uniform(2.0, 2.7), eye=rng.uniform(.9, 1.12), apart=rng.uniform(.31, .37), mouth=rng.uniform(.9, 1.12),
-        nose=rng.uniform(.8, 1.3), brow=rng.uniform(.055, .085), hairline=rng.uniform(-.72, -.58),
-        glasses=rng.random() < .2, beard=rng.random() < .12, freckles=rng.random() < .1,
-        yaw=rng.uniform(-.09, .09), tilt=np.radians(rng.uniform(-15, 15)), scale=rng.uniform(.38, .44), x=rng.uniform(.46, .54), y=rng.uniform(.49, .56))
+    return dict(
+        skin=_mix(_SKIN[int(tone)], _SKIN[int(tone)+1], tone % 1),
+        hair=_HAIR[rng.integers(len(_HAIR))],
+        style=_STYLES[rng.integers(len(_STYLES))],
+        iris=_IRIS[rng.integers(len(_IRIS))],
+        cloth=tuple(rng.integers(40, 230, 3).tolist()),
+        background=_mix(rng.integers(60, 240, 3).tolist(), (150, 150, 150), .35))
 
-# %% ../nbs/02c_synthetic.ipynb #026ae974
-def _draw_head(pen, who, v, a):
-    "Shoulders, hair, ears and head: everything that has no expression."
-    w, hair, shade = who.width, who.hair, _mix(who.skin, (40, 20, 10), .22)
-    if who.style == 'scarf': hair = who.cloth
-    if who.style == 'long': pen.fill(_oval(0, .15, w+.2, 1.3, 2.6), hair)
-    if who.style == 'scarf': pen.fill(_oval(0, .1, w+.2, 1.32, 2.3), _mix(hair, (0, 0, 0), .12))
-    if who.style == 'curly':
-        for angle in np.linspace(-.35, np.pi+.35, 13): pen.fill(_oval((w+.08)*np.cos(angle), -.2-.85*np.sin(angle), .27, .27, n=12), hair)
-    if who.style == 'bun': pen.fill(_oval(0, -1.1, .32, .28), hair)
+# %% ../nbs/02c_synthetic.ipynb #5fecada6
+def _random_shape(rng):
+    "Lengths of a person's features, and what not everybody has."
+    return dict(
+        width=rng.uniform(.74, .9), jaw=rng.uniform(2.0, 2.7),
+        eye=rng.uniform(.9, 1.12), apart=rng.uniform(.31, .37),
+        mouth=rng.uniform(.9, 1.12), nose=rng.uniform(.8, 1.3),
+        brow=rng.uniform(.055, .085), hairline=rng.uniform(-.72, -.58),
+        glasses=rng.random() < .2, beard=rng.random() < .12, freckles=rng.random() < .1)
+
+# %% ../nbs/02c_synthetic.ipynb #c608b768
+def _random_pose(rng):
+    "How the head is held and where in the picture it is."
+    return dict(
+        yaw=rng.uniform(-.09, .09), tilt=np.radians(rng.uniform(-15, 15)),
+        scale=rng.uniform(.38, .44), x=rng.uniform(.46, .54), y=rng.uniform(.49, .56))
+
+def _random_person(rng):
+    "One person, as attributes."
+    return SimpleNamespace(**_random_colors(rng), **_random_shape(rng), **_random_pose(rng))
+
+# %% ../nbs/02c_synthetic.ipynb #0106d909
+def _draw_behind(pen, who):
+    "Hair, or a scarf, behind the head."
+    w = who.width
+    if who.style == 'scarf':
+        pen.fill(_oval(0, .1, w+.2, 1.32, 2.3), _mix(who.cloth, (0, 0, 0), .12))
+    elif who.style == 'long':
+        pen.fill(_oval(0, .15, w+.2, 1.3, 2.6), who.hair)
+    elif who.style == 'bun':
+        pen.fill(_oval(0, -1.1, .32, .28), who.hair)
+    elif who.style == 'curly':
+        for angle in np.linspace(-.35, np.pi+.35, 13):
+            x, y = (w+.08)*np.cos(angle), -.2-.85*np.sin(angle)
+            pen.fill(_oval(x, y, .27, .27, n=12), who.hair)
+
+# %% ../nbs/02c_synthetic.ipynb #131df75d
+def _draw_body(pen, who):
+    "Shoulders, neck and ears."
+    scarf, shade = who.style == 'scarf', _mix(who.skin, (40, 20, 10), .22)
+    neck = [(-.3, .7), (.3, .7), (.34, 1.22), (0, 1.36), (-.34, 1.22)]
     pen.fill(_oval(0, 1.75, 1.25, .72, 2.6), who.cloth)
-    pen.fill([(-.3, .7), (.3, .7), (.34, 1.22), (0, 1.36), (-.34, 1.22)], who.cloth if who.style == 'scarf' else shade)
-    if who.style != 'scarf':
-        for side in (-1, 1): pen.fill(_oval(side*w, .02, .12, .2, n=14), shade)
-    skull = _oval(0, 0, w, 1, who.jaw, n=48)
-    if who.style == 'scarf': skull = skull*(.95, .93) + (0, .04)
-    pen.fill(skull, who.skin)
-    if who.beard and who.style != 'scarf': pen.fill(np.concatenate([skull[1:24], [(-w*.62, .3), (0, .26), (w*.62, .3)]]), _mix(hair, who.skin, .25))
-    _draw_hairline(pen, who)
+    pen.fill(neck, who.cloth if scarf else shade)
+    if not scarf:
+        for side in (-1, 1):
+            pen.fill(_oval(side*who.width, .02, .12, .2, n=14), shade)
 
+# %% ../nbs/02c_synthetic.ipynb #05a1b27c
+def _draw_skull(pen, who):
+    "The head, with a beard for some."
+    w, scarf, skull = who.width, who.style == 'scarf', _oval(0, 0, who.width, 1, who.jaw, n=48)
+    if scarf:
+        skull = skull*(.95, .93) + (0, .04)
+    pen.fill(skull, who.skin)
+    if who.beard and not scarf:
+        upper = [(-w*.62, .3), (0, .26), (w*.62, .3)]
+        pen.fill(np.concatenate([skull[1:24], upper]), _mix(who.hair, who.skin, .25))
+
+# %% ../nbs/02c_synthetic.ipynb #ba9f75cc
 def _draw_hairline(pen, who):
     "The hair in front, from the crown down to the hairline."
     if who.style in ('bald', 'scarf'): return
-    w, angle, across = who.width, np.linspace(np.pi, 2*np.pi, 22), np.linspace(1, -1, 15)
-    crown = np.stack([(w+.06)*np.cos(angle), -.22+.9*np.sin(angle)], -1)
-    drop = {'fringe': .1*np.cos(across*14)*.25 + .16, 'parted': .24*across*(across > -.4)}.get(who.style, 0*across)
-    line = who.hairline + drop*(1-across**4) + (.5*np.abs(across)**5)
-    pen.fill(np.concatenate([crown, np.stack([across*(w+.03), line], -1)]), who.hair)
+    angle, across = np.linspace(np.pi, 2*np.pi, 22), np.linspace(1, -1, 15)
+    crown = np.stack([(who.width+.06)*np.cos(angle), -.22+.9*np.sin(angle)], -1)
+    drops = dict(fringe=.1*np.cos(across*14)*.25 + .16, parted=.24*across*(across > -.4))
+    drop = drops.get(who.style, 0*across)
+    height = who.hairline + drop*(1-across**4) + (.5*np.abs(across)**5)
+    line = np.stack([across*(who.width+.03), height], -1)
+    pen.fill(np.concatenate([crown, line]), who.hair)
 
-# %% ../nbs/02c_synthetic.ipynb #5270266e
-def _draw_mouth(pen, who, v, a):
-    "Corners follow valence, opening follows arousal."
+# %% ../nbs/02c_synthetic.ipynb #9a2c67a3
+def _mouth_curves(who, v, a):
+    "The opening, x of 17 points, and the heights of upper lip, middle and lower lip there."
     t = np.linspace(-1, 1, 17)
-    x, y, bend, gap = who.yaw + t*who.mouth*(.36+.05*v), .5, .19*v, .34*np.clip((a+1)/2, 0, 1.1)**1.3 + .02
-    middle = y + bend*(1-2*t**2)
-    # an open smile keeps a flat upper lip and lets the jaw do the rest
-    top, bottom = middle - gap*(.42+.1*v)*(1-t**2), middle + gap*(.58-.1*v)*(1-t**2)
-    lip, inside = _mix(who.skin, (190, 34, 54), .62), (62, 16, 20)
-    rim = np.concatenate([np.stack([x, top], -1), np.stack([x, bottom], -1)[::-1]])
-    pen.fill(rim, inside)
-    teeth = np.minimum(top+.09, bottom-.03*gap)
-    pen.fill(np.concatenate([np.stack([x, top], -1)[2:-2], np.stack([x, np.maximum(teeth, top)], -1)[2:-2][::-1]]), (250, 246, 238))
-    tongue = np.maximum(bottom-.35*gap*(1-t**2), top)
-    pen.fill(np.concatenate([np.stack([x, tongue], -1)[4:-4], np.stack([x, bottom], -1)[4:-4][::-1]]), (204, 92, 92))
+    x = who.yaw + t*who.mouth*(.36+.05*v)
+    opening = .34*np.clip((a+1)/2, 0, 1.1)**1.3 + .02
+    middle = .5 + .19*v*(1-2*t**2)
+    upper = middle - opening*(.42+.1*v)*(1-t**2)
+    lower = middle + opening*(.58-.1*v)*(1-t**2)
+    return opening, x, upper, middle, lower
+
+# %% ../nbs/02c_synthetic.ipynb #23b16d18
+def _draw_mouth(pen, who, v, a):
+    "Lips, and the teeth and tongue that an open mouth shows."
+    opening, x, upper, middle, lower = _mouth_curves(who, v, a)
+    arch = 1-np.linspace(-1, 1, 17)**2
+    rim = _between(x, upper, lower)
+    teeth = np.maximum(np.minimum(upper+.09, lower-.03*opening), upper)
+    tongue = np.maximum(lower-.35*opening*arch, upper)
+    pen.fill(rim, (62, 16, 20))
+    pen.fill(_between(x, upper, teeth, trim=2), (250, 246, 238))
+    pen.fill(_between(x, tongue, lower, trim=4), (204, 92, 92))
+    lip = _mix(who.skin, (190, 34, 54), .62)
     pen.line(np.concatenate([rim, rim[:1]]), lip, .07)
-    pen.line(np.stack([x, middle], -1)[:1], lip, .1); pen.line(np.stack([x, middle], -1)[-1:], lip, .1)
+    for corner in (0, -1):
+        pen.line([(x[corner], middle[corner])], lip, .1)
 
-# %% ../nbs/02c_synthetic.ipynb #f5653591
+# %% ../nbs/02c_synthetic.ipynb #9e610bc0
+def _draw_iris(pen, who, x, y, at, up, down):
+    "Iris and pupil at (x, y), between lids of heights `up` and `down` over `at`."
+    for radius, color in ((.115, who.iris), (.06, (12, 10, 10))):
+        disc = _oval(x + who.yaw*.5, y-.01, radius*who.eye, radius*who.eye, n=20)
+        top, bottom = np.interp(disc[:, 0], at, up), np.interp(disc[:, 0], at, down)
+        disc[:, 1] = np.clip(disc[:, 1], top, bottom)
+        pen.fill(disc, color)
+
+# %% ../nbs/02c_synthetic.ipynb #3672a0d5
 def _draw_eye(pen, who, side, v, a):
-    "One eye (`side` -1 left, 1 right): lids open with arousal, the lower lid rises with a smile."
+    "One eye: `side` is -1 for the left, 1 for the right."
     t, size = np.linspace(-1, 1, 13), who.eye
-    x, y, rx = side*who.apart + who.yaw*1.1, -.1, .2*size
-    arch = 1-t**2
-    wide, up, down = y - .2*size*arch, y - size*(.02+.17*np.clip((a+1)/2, 0, 1.1))*arch, y + size*(.1-.06*max(v, 0)+.02*a)*arch
-    across = lambda height: np.stack([x + t*rx, height], -1)
-    lid = _mix(who.skin, (60, 30, 20), .28)
-    pen.fill(np.concatenate([across(wide), across(down)[::-1]]), lid)
-    pen.fill(np.concatenate([across(up), across(down)[::-1]]), (250, 250, 248))
-    for radius, colour in ((.115, who.iris), (.06, (12, 10, 10))):
-        disc = _oval(x + who.yaw*.5, y-.01, radius*size, radius*size, n=20)
-        disc[:, 1] = np.clip(disc[:, 1], np.interp(disc[:, 0], x+t*rx, up), np.interp(disc[:, 0], x+t*rx, down))
-        pen.fill(disc, colour)
-    if a > -.5: pen.fill(_oval(x + who.yaw*.5 - .04, y-.05, .03, .03, n=8), (255, 255, 255))
-    pen.line(across(up), (26, 18, 16), .045)
+    x, y = side*who.apart + who.yaw*1.1, -.1
+    at, arch = x + t*(.2*size), 1-t**2
+    wide = y - .2*size*arch
+    up = y - size*(.02+.17*np.clip((a+1)/2, 0, 1.1))*arch
+    down = y + size*(.1-.06*max(v, 0)+.02*a)*arch
+    pen.fill(_between(at, wide, down), _mix(who.skin, (60, 30, 20), .28))
+    pen.fill(_between(at, up, down), (250, 250, 248))
+    _draw_iris(pen, who, x, y, at, up, down)
+    if a > -.5:
+        pen.fill(_oval(x + who.yaw*.5 - .04, y-.05, .03, .03, n=8), (255, 255, 255))
+    pen.line(np.stack([at, up], -1), (26, 18, 16), .045)
 
+# %% ../nbs/02c_synthetic.ipynb #c7eed478
 def _draw_brow(pen, who, side, v, a):
-    "One brow: rises with arousal; when unpleasant it slants inward if excited, outward if calm."
-    t = np.linspace(-1, 1, 9)                          # -1 the inner end
+    "One brow: `side` is -1 for the left, 1 for the right."
+    t = np.linspace(-1, 1, 9) # -1 is the inner end
     slant = .17*max(-v, 0)*np.clip(1.2*a, -1, 1)
     height = -.38 - .11*a + slant*(.4-t) - .05*(1-t**2)*(1+v)
     x = side*(who.apart + t*.2*who.eye) + who.yaw*1.1
-    pen.line(np.stack([x, height], -1), _mix(who.hair if who.style != 'scarf' else (30, 24, 22), (20, 14, 12), .6), who.brow)
+    hair = (30, 24, 22) if who.style == 'scarf' else who.hair
+    pen.line(np.stack([x, height], -1), _mix(hair, (20, 14, 12), .6), who.brow)
 
-# %% ../nbs/02c_synthetic.ipynb #eed5a206
-def _draw_cheeks(pen, who, v, a):
-    "Cheeks that flush and fold with a smile; the nose; freckles."
+# %% ../nbs/02c_synthetic.ipynb #325cbcb5
+def _draw_cheeks(pen, who, v):
+    "Cheeks and folds; freckles for some."
     shade = _mix(who.skin, (90, 40, 30), .3)
     smile, frown = max(v, 0), max(-v, 0)
+    flush = _mix(who.skin, (224, 84, 84), .42*smile)
+    fold = _mix(who.skin, shade, max(smile, frown))
     for side in (-1, 1):
-        pen.fill(_oval(side*.5*who.width/.8 + who.yaw, .24-.05*smile, .17, .11, n=16), _mix(who.skin, (224, 84, 84), .42*smile))
-        pen.line([(side*(.25+.1*smile)+who.yaw, .2), (side*(.42+.03*smile)+who.yaw, .4)], _mix(who.skin, shade, max(smile, frown)), .03)
+        x = side*.5*who.width/.8 + who.yaw
+        pen.fill(_oval(x, .24-.05*smile, .17, .11, n=16), flush)
+        inner, outer = side*(.25+.1*smile)+who.yaw, side*(.42+.03*smile)+who.yaw
+        pen.line([(inner, .2), (outer, .4)], fold, .03)
         if who.freckles:
-            for dx, dy in ((.3, .1), (.4, .14), (.36, .2), (.5, .12)): pen.fill(_oval(side*dx + who.yaw, dy, .018, .018, n=6), shade)
-    pen.line([(who.yaw*1.6-.02, -.05), (who.yaw*2-.07*who.nose, .2), (who.yaw*2+.08*who.nose, .22)], shade, .045)
+            for dx, dy in ((.3, .1), (.4, .14), (.36, .2), (.5, .12)):
+                pen.fill(_oval(side*dx + who.yaw, dy, .018, .018, n=6), shade)
 
-def _draw_glasses(pen, who, v, a):
+# %% ../nbs/02c_synthetic.ipynb #c0f09197
+def _draw_nose(pen, who):
+    "The nose."
+    bridge, tip = who.yaw*1.6-.02, who.yaw*2
+    points = [(bridge, -.05), (tip-.07*who.nose, .2), (tip+.08*who.nose, .22)]
+    pen.line(points, _mix(who.skin, (90, 40, 30), .3), .045)
+
+def _draw_glasses(pen, who):
     "Glasses, for some."
     if not who.glasses: return
-    frame = _mix(who.cloth, (20, 20, 24), .75)
+    frame, shift = _mix(who.cloth, (20, 20, 24), .75), who.yaw*1.1
     for side in (-1, 1):
-        ring = _oval(side*who.apart + who.yaw*1.1, -.1, .27, .24, 2.8, n=24)
+        ring = _oval(side*who.apart + shift, -.1, .27, .24, 2.8, n=24)
         pen.line(np.concatenate([ring, ring[:2]]), frame, .04)
-        pen.line([(side*(who.apart+.27) + who.yaw*1.1, -.12), (side*who.width, -.12)], frame, .04)
-    pen.line([(-who.apart+.27 + who.yaw*1.1, -.12), (who.apart-.27 + who.yaw*1.1, -.12)], frame, .04)
+        pen.line([(side*(who.apart+.27) + shift, -.12), (side*who.width, -.12)], frame, .04)
+    pen.line([(-who.apart+.27 + shift, -.12), (who.apart-.27 + shift, -.12)], frame, .04)
+
+# %% ../nbs/02c_synthetic.ipynb #82517f83
+def _draw(pen, who, v, a):
+    "The whole face."
+    for part in (_draw_behind, _draw_body, _draw_skull, _draw_hairline):
+        part(pen, who)
+    _draw_cheeks(pen, who, v)
+    _draw_nose(pen, who)
+    _draw_mouth(pen, who, v, a)
+    for side in (-1, 1):
+        _draw_eye(pen, who, side, v, a)
+        _draw_brow(pen, who, side, v, a)
+    _draw_glasses(pen, who)
 
 # %% ../nbs/02c_synthetic.ipynb #9dad8220
 def _photograph(drawing, size, rng):
-    "Reduce, light, blur and add noise."
+    "Reduce, blur, light and add noise."
     angle, strength, gain = rng.uniform(0, 2*np.pi), rng.uniform(0, .3), rng.uniform(.8, 1.1)
     blur, noise = rng.uniform(-.5, .7)*size/64, rng.uniform(0, 7)
     picture = drawing.reduce(drawing.width//size)
-    if blur > 0: picture = picture.filter(ImageFilter.GaussianBlur(blur))
+    if blur > 0:
+        picture = picture.filter(ImageFilter.GaussianBlur(blur))
     side = np.linspace(-1, 1, size, dtype=np.float32)
-    light = gain*(1 + strength*(np.cos(angle)*side[None] + np.sin(angle)*side[:, None]))
+    slope = np.cos(angle)*side[None] + np.sin(angle)*side[:, None]
+    light = (gain*(1 + strength*slope))[..., None].astype(np.float32)
     grain = rng.standard_normal((size, size, 3), dtype=np.float32)*np.float32(noise)
-    return Image.fromarray((np.asarray(picture)*light[..., None].astype(np.float32) + grain).clip(0, 255).astype(np.uint8))
+    return Image.fromarray((np.asarray(picture)*light + grain).clip(0, 255).astype(np.uint8))
 
 # %% ../nbs/02c_synthetic.ipynb #7ca52164
 def draw_face(
-    valence:float,           # -1 unpleasant to 1 pleasant
-    arousal:float,           # -1 calm to 1 excited
-    rng:np.random.Generator, # decides who it is and how the picture is taken; the same state gives the same person
-    size:int=64,             # width and height, pixels
-)->Image.Image:              # RGB
-    "A cartoon face that feels so; ValueError for a point outside the plane."
-    if not max(abs(valence), abs(arousal)) <= 1: raise ValueError(f"valence and arousal must be within -1..1, got {valence}, {arousal}")
+    valence:float,           # -1 (unpleasant) to 1 (pleasant)
+    arousal:float,           # -1 (calm) to 1 (excited)
+    rng:np.random.Generator, # draws the person and the light; the same state, the same person
+    size:int=64,             # width and height in pixels
+)->Image.Image: # RGB
+    "A cartoon face with this feeling; `ValueError` outside the plane."
+    if not max(abs(valence), abs(arousal)) <= 1:
+        raise ValueError(f"draw_face: ({valence:g}, {arousal:g}); both must be within -1..1")
     v, a = np.array([valence, arousal]) + rng.normal(0, .04, 2)
-    who = _person(rng)
+    who = _random_person(rng)
     drawing = Image.new('RGB', (4*size, 4*size), who.background)
-    pen = _Pen(drawing, who.x, who.y, who.scale, who.tilt)
-    for part in (_draw_head, _draw_cheeks, _draw_mouth): part(pen, who, v, a)
-    for side in (-1, 1): _draw_eye(pen, who, side, v, a); _draw_brow(pen, who, side, v, a)
-    _draw_glasses(pen, who, v, a)
+    _draw(_Pen(drawing, who.x, who.y, who.scale, who.tilt), who, v, a)
     return _photograph(drawing, size, rng)
 
-# %% ../nbs/02c_synthetic.ipynb #f1929e98
-class Face(NamedTuple):
+# %% ../nbs/02c_synthetic.ipynb #7e099250
+def _check_whole(name, value, low, high):
+    "`ValueError` if `value` is no whole number from `low` to `high`."
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"synthetic faces: {name} is {value!r}; "
+                         f"must be a whole number from {low:,} to {high:,}")
+
+# %% ../nbs/02c_synthetic.ipynb #8d4899b5
+@dataclass(eq=False)
+class Face:
     "One drawn face and all that is known of it."
     image:Image.Image
-    valence:float            # -1..1
-    arousal:float            # -1..1
-    distribution:np.ndarray  # [13], the true shares
-    votes:np.ndarray         # [13] int, of `n_votes` people
+    valence:float           # -1..1
+    arousal:float           # -1..1
+    distribution:np.ndarray # [13], the true shares
+    votes:np.ndarray        # [13] int, of `n_votes` people
 
+# %% ../nbs/02c_synthetic.ipynb #c2078820
 @dataclass(frozen=True)
 class SyntheticFaces:
     "A data set of drawn faces."
-    n_train:int = 4000   # faces to train on, 1 or more
-    n_valid:int = 1000   # faces to validate on, 1 or more
-    image_size:int = 64  # width and height, pixels, 16 to 1024
-    n_votes:int = 10     # people asked about a face, 1 or more
-    seed:int = 0         # 0 or more; another seed, other faces
+    n_train:int = 4000  # faces to train on, 1 or more
+    n_valid:int = 1000  # faces to validate on, 1 or more
+    image_size:int = 64 # width and height in pixels, 16 to 1024
+    n_votes:int = 10    # people who vote on a face, 1 or more
+    seed:int = 0        # 0 or more; another seed draws other faces
 
     def __post_init__(self):
-        for name, low, high in (('n_train', 1, 10**7), ('n_valid', 1, 10**7), ('image_size', 16, 1024), ('n_votes', 1, 10**6), ('seed', 0, 2**31)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high: raise ValueError(f"synthetic faces: {name} must be a whole number, {low} to {high}, got {value!r}")
+        _check_whole('n_train', self.n_train, 1, 10**7)
+        _check_whole('n_valid', self.n_valid, 1, 10**7)
+        _check_whole('image_size', self.image_size, 16, 1024)
+        _check_whole('n_votes', self.n_votes, 1, 10**6)
+        _check_whole('seed', self.seed, 0, 2**31)
+
+# %% ../nbs/02c_synthetic.ipynb #747c9078
+@patch
+def _split_number(self:SyntheticFaces, split, i):
+    "0 for train, 1 for valid; `ValueError` if the split has no face `i`."
+    sizes = dict(train=self.n_train, valid=self.n_valid)
+    if split not in sizes:
+        raise ValueError(f"synthetic faces: {unknown_name('split', split, sizes)}")
+    if not 0 <= i < sizes[split]:
+        raise ValueError(f"synthetic faces: no face {i} in {split}; "
+                         f"there are 0 to {sizes[split]-1:,}")
+    return list(sizes).index(split)
 
 # %% ../nbs/02c_synthetic.ipynb #11a115ce
 @patch
 def face(self:SyntheticFaces,
     split:str, # train or valid
-    i:int,     # which one
+    i:int,     # its number, from 0
 )->Face:
-    "Draw one face; ValueError where there is no such face."
-    sizes = dict(train=self.n_train, valid=self.n_valid)
-    if split not in sizes: raise ValueError(f"split must be train or valid, got {split!r}")
-    if not 0 <= i < sizes[split]: raise ValueError(f"{split} has faces 0 to {sizes[split]-1}, there is no {i}")
-    rng = np.random.default_rng([self.seed, list(sizes).index(split), i])
+    "Draw one face; `ValueError` if there is no such face."
+    rng = np.random.default_rng([self.seed, self._split_number(split, i), i])
+    e = EMOTIONS13
     while True:
-        c = rng.integers(len(EMOTIONS13))
-        v, a = rng.normal((EMOTIONS13.valence[c], EMOTIONS13.arousal[c]), (EMOTIONS13.valence_sd[c], EMOTIONS13.arousal_sd[c]))
+        c = rng.integers(len(e))
+        v, a = rng.normal((e.valence[c], e.arousal[c]), (e.valence_sd[c], e.arousal_sd[c]))
         if max(abs(v), abs(a)) <= 1: break
-    shares = EMOTIONS13.from_valence_arousal(v, a)
+    shares = e.from_valence_arousal(v, a)
     image = draw_face(v, a, rng, self.image_size)
-    # the votes are drawn last, so that asking more people leaves the pictures as they are
+    # the votes are drawn last, so more voters leave the pictures as they are
     return Face(image, float(v), float(a), shares, rng.multinomial(self.n_votes, shares))
 
 # %% ../nbs/02c_synthetic.ipynb #8e80b87d
-def _write_face(f, name, root):
-    f.image.save(root/'images'/f'{name}.png', compress_level=1)
+def _write_face(face, name, root):
+    "The image and its four annotations."
+    face.image.save(root/'images'/f'{name}.png', compress_level=1)
     notes = root/'annotations'
-    (notes/f'{name}_prob_rank.txt').write_text(','.join(f'{p:.9f}' for p in f.distribution)+'\n')
-    (notes/f'{name}_votes.txt').write_text(','.join(map(str, f.votes))+'\n')
-    np.save(notes/f'{name}_val.npy', f.valence); np.save(notes/f'{name}_aro.npy', f.arousal)
+    shares = ','.join(f'{p:.9f}' for p in face.distribution)
+    (notes/f'{name}_prob_rank.txt').write_text(shares+'\n')
+    (notes/f'{name}_votes.txt').write_text(','.join(map(str, face.votes))+'\n')
+    np.save(notes/f'{name}_val.npy', face.valence)
+    np.save(notes/f'{name}_aro.npy', face.arousal)
 
 @patch
-def _write_split(self:SyntheticFaces, split, root, watched):
-    for sub in ('images', 'annotations'): (root/sub).mkdir(parents=True)
-    for i in tqdm(range(getattr(self, f'n_{split}')), desc=f'drawing {split}', unit='face', leave=False, disable=not watched): _write_face(self.face(split, i), f'face{i:07d}', root)
+def _write_split(self:SyntheticFaces, split, root):
+    "All faces of one split."
+    for folder in ('images', 'annotations'):
+        (root/folder).mkdir(parents=True)
+    n = self.n_train if split == 'train' else self.n_valid
+    for i in progress(range(n), f'drawing {split}', shown=n >= 500):
+        _write_face(self.face(split, i), f'face{i:07d}', root)
 
-# %% ../nbs/02c_synthetic.ipynb #d25018a3
+# %% ../nbs/02c_synthetic.ipynb #585a7981
+_VERSION = 1
+
 @patch
-def write(self:SyntheticFaces,
-    root:str|Path, # a folder that does not exist yet, or holds just these faces
-)->Path:           # root
-    "Draw all faces into `root`; at once if they are there. ValueError if something else is."
-    root = Path(root)
-    if root.exists(): return self._check_written(root)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as part:
-        new = Path(part)/root.name # a folder inside, as a temporary folder itself can be read by its owner alone
-        for split, folder in (('train', 'train_set'), ('valid', 'val_set')): self._write_split(split, new/folder, sys.stderr.isatty() or 'ipykernel' in sys.modules)
-        (new/'synthetic.json').write_text(json.dumps(dict(asdict(self), version=_VERSION), indent=2)+'\n')
-        try: new.rename(root)
-        except OSError:
-            if not root.exists(): raise
-            return self._check_written(root) # another process was faster
-    return root
-
-_VERSION = 1 # to be raised when the drawings change
+def _description(self:SyntheticFaces):
+    "What `synthetic.json` holds."
+    return dict(asdict(self), version=_VERSION)
 
 @patch
 def _check_written(self:SyntheticFaces, root):
-    wanted = dict(asdict(self), version=_VERSION)
-    try: there = json.loads((root/'synthetic.json').read_text())
-    except (OSError, ValueError): raise ValueError(f"{root}: exists and holds no synthetic faces; give another folder, or delete it") from None
-    differ = [f"{k} {there.get(k)}, not {v}" for k, v in wanted.items() if there.get(k) != v]
-    if differ: raise ValueError(f"{root}: holds other faces ({', '.join(differ)}); give another folder, or delete it")
+    "`ValueError` if `root` does not hold just these faces."
+    try:
+        found = json.loads((root/'synthetic.json').read_text())
+    except (OSError, ValueError):
+        raise ValueError(f"{root}: exists and holds no synthetic faces; "
+                         "give another folder, or delete it") from None
+    wanted = self._description().items()
+    differ = [f"{k} {found.get(k)}, not {v}" for k, v in wanted if found.get(k) != v]
+    if differ:
+        raise ValueError(f"{root}: holds other faces ({', '.join(differ)}); "
+                         "give another folder, or delete it")
+
+# %% ../nbs/02c_synthetic.ipynb #69d1ca67
+@patch
+def _write_new(self:SyntheticFaces, fresh, root):
+    "Write to `fresh`, then rename it to `root`."
+    self._write_split('train', fresh/'train_set')
+    self._write_split('valid', fresh/'val_set')
+    (fresh/'synthetic.json').write_text(json.dumps(self._description(), indent=2)+'\n')
+    try:
+        fresh.rename(root)
+    except OSError:
+        if not root.exists(): raise
+
+# %% ../nbs/02c_synthetic.ipynb #eadb56a2
+@patch
+def write(self:SyntheticFaces,
+    root:str|Path, # a folder that does not exist yet, or holds just these faces
+)->Path: # root
+    "Draw all faces into `root`, or return at once if they are there."
+    root = Path(root)
+    if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as part:
+            self._write_new(Path(part)/root.name, root)
+    self._check_written(root)
     return root
 
 # %% ../nbs/02c_synthetic.ipynb #e8cfb0f8
 @register_reader('synthetic')
 def read_synthetic(
-    path:str|Path|None=None, # where to draw them; a folder in the cache where None
+    path:str|Path|None=None, # where to draw them; None: a folder in the cache
     split:Split='train',     # train or valid
     on_bad:OnBad='stop',     # as for every reader
     n_train:int=4000,        # faces to train on
     n_valid:int=1000,        # faces to validate on
-    n_votes:int=10,          # people asked about a face
+    n_votes:int=10,          # people who vote on a face
     face_size:int=64,        # side of a drawn face in pixels
-    face_seed:int=0,         # another seed, other faces
+    face_seed:int=0,         # another seed draws other faces
 )->FaceDataset:
     "Drawn faces whose true distribution is known; drawn on first use."
-    faces = SyntheticFaces(n_train=n_train, n_valid=n_valid, image_size=face_size, n_votes=n_votes, seed=face_seed)
-    root = Path(path).expanduser() if path else cache_folder()/'synthetic'/f'{n_train}-{n_valid}-{n_votes}-{face_size}-{face_seed}'
+    faces = SyntheticFaces(n_train, n_valid, face_size, n_votes, face_seed)
+    faces._split_number(split, 0)
+    name = f'{n_train}-{n_valid}-{n_votes}-{face_size}-{face_seed}'
+    root = Path(path).expanduser() if path else cache_folder()/'synthetic'/name
     dataset = read_affectnet_fused(faces.write(root), split, on_bad)
     dataset.provenance.update(reader='synthetic', **asdict(faces))
     return dataset
