@@ -15,12 +15,11 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import entr, gammaln, log_softmax
-from .core import write_atomically
+from .core import Rendered, Table
 from .emotions import EmotionSet
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
-from emotion_recognition.eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
-    _intervals, _limits)
+from .eval import NotComputable, Predictions
 
 # %% ../nbs/04b_calibration.ipynb #ab60d48e
 def reliability(
@@ -57,8 +56,8 @@ def negative_log_likelihood(
     with np.errstate(divide='ignore', invalid='ignore'): return -np.where(target > 0, target*np.log(probs), 0).sum(1)
 
 # %% ../nbs/04b_calibration.ipynb #2d8dbbfb
-@dataclass
-class Calibration:
+@dataclass(repr=False)
+class Calibration(Rendered):
     "What `calibration` found."
     name:str
     per_emotion:dict[str, float]     # emotion -> expected calibration error
@@ -69,9 +68,15 @@ class Calibration:
     votes_entropy:float              # likewise, corrected for few votes where they are known
     entropy_correlation:float        # over faces, of the model's and the votes'; nan where one never varies
 
-    def table(self)->str: # Markdown
-        "One line a number."
-        return markdown_table(['calibration', self.name], [[k.replace('_', ' '), v] for k, v in asdict(self).items() if isinstance(v, float)])
+    def summary(self):
+        return f'{self.name}: expected calibration error {self.expected_calibration_error:.4f}'
+
+    def tables(self):
+        return {'Calibration': self.table()}
+
+    def table(self)->Table:
+        "One row per number."
+        return Table(['calibration', self.name], [[k.replace('_', ' '), v] for k, v in asdict(self).items() if isinstance(v, float)])
 
 def _votes_entropy(target, votes):
     "Entropy of what people said [N], in nats: of the votes, corrected for their number; of the shares where votes are not known."
@@ -106,12 +111,12 @@ def fit_temperature(
 )->float: # e**-3 to e**3
     "The temperature with the least negative log-likelihood; ValueError where a vote was thought impossible, which no temperature mends."
     cost = lambda log_t: float(negative_log_likelihood(scale_temperature(predictions, np.exp(log_t)).probs, predictions.target).mean())
-    if not np.isfinite(cost(0)): raise ValueError(f"{predictions.name}: predicts a share of 0 where people voted; no temperature mends that")
+    if not np.isfinite(cost(0)): raise NotComputable(f"{predictions.name}: predicts a share of 0 where people voted; no temperature mends that")
     return float(np.exp(minimize_scalar(cost, bounds=(-3, 3), method='bounded', options=dict(xatol=1e-6)).x))
 
 # %% ../nbs/04b_calibration.ipynb #75dab986
-@dataclass
-class TemperatureScaling:
+@dataclass(repr=False)
+class TemperatureScaling(Rendered):
     "What `temperature_scaling` found."
     name:str
     temperature:float
@@ -119,16 +124,22 @@ class TemperatureScaling:
     before:dict[str, float] # on that half: metrics, negative log-likelihood, expected calibration error
     after:dict[str, float]
 
-    def table(self)->str: # Markdown
+    def summary(self):
+        return f'{self.name}: T = {self.temperature:.3f}'
+
+    def tables(self):
+        return {'Temperature scaling': self.table()}
+
+    def table(self)->Table:
         "Before and after."
-        return markdown_table(['on the judging half', 'before', f'after, T = {self.temperature:.3f}'], [[k.replace('_', ' '), self.before[k], self.after[k]] for k in self.before])
+        return Table(['on the judging half', 'before', f'after, T = {self.temperature:.3f}'], [[k.replace('_', ' '), self.before[k], self.after[k]] for k in self.before])
 
 def temperature_scaling(
     predictions:Predictions,
     seed:int=0, # of the halves
 )->TemperatureScaling:
     "A temperature fitted on one half of the faces and judged on the other; ValueError for fewer than 2 faces."
-    if len(predictions) < 2: raise ValueError(f"{predictions.name}: {len(predictions)} face cannot be halved")
+    if len(predictions) < 2: raise NotComputable(f"{predictions.name}: {len(predictions)} face cannot be halved")
     order = np.random.default_rng(seed).permutation(len(predictions))
     fitting, judging = (predictions.choose(half) for half in (order[:len(order)//2], order[len(order)//2:]))
     temperature = fit_temperature(fitting)

@@ -24,7 +24,8 @@ import emotion_recognition.readers, emotion_recognition.synthetic
 from .calibration import Calibration, TemperatureScaling, calibration, temperature_scaling
 from .people import HumanCeiling, human_ceiling
 from .callbacks import EarlyStopping, Freeze, GradientNorm, Mixup, TensorBoard, WeightAverage
-from .eval import Evaluation, Predictions, baseline_predictions, compare, evaluate, load_predictions, markdown_table, plain, predict_split, predictions_for, valence_arousal_error
+from .eval import Evaluation, NotComputable, Predictions, ValenceArousalError, baseline_predictions, evaluate, load_predictions, plain, predict_split, predictions_for, valence_arousal_error
+from .compare import compare
 from .losses import balanced_weight, create_loss
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel, create_model
@@ -164,7 +165,7 @@ class Findings:
     ceiling:HumanCeiling|None           # None: the votes are not known, or too few
     calibration:Calibration
     temperature:TemperatureScaling|None # None: a vote was thought impossible
-    valence_arousal:dict|None           # None: the emotions have no coordinates
+    valence_arousal:ValenceArousalError|None           # None: the emotions have no coordinates
 
 def examine(
     predictions:Predictions,
@@ -174,7 +175,7 @@ def examine(
     "Evaluation, human ceiling, calibration and valence-arousal read-out, as far as the predictions allow."
     def allowed(work):
         try: return work()
-        except ValueError: return None
+        except NotComputable: return None
     return Findings(evaluate(predictions, resamples, seed), None if predictions.votes is None else allowed(lambda: human_ceiling(predictions, resamples=resamples, seed=seed)), calibration(predictions),
                     allowed(lambda: temperature_scaling(predictions, seed)), allowed(lambda: valence_arousal_error(predictions)))
 
@@ -189,7 +190,7 @@ def sections(self:Findings)->dict[str, str]: # title -> Markdown
                            + (f"; {c.left_out:,} with fewer than {c.most+1} votes are left out" if c.left_out else '') + f"). For `kl` the *n* votes are smoothed.\n\n{c.table()}")
     found['Calibration'] = self.calibration.table()
     if self.temperature: found['Temperature scaling'] = self.temperature.table()
-    if self.valence_arousal: found['Valence and arousal'] = markdown_table(['axis', *(k.replace('_', ' ') for k in self.valence_arousal['valence'])], [[k, *v.values()] for k, v in self.valence_arousal.items()])
+    if self.valence_arousal: found.update(self.valence_arousal.tables())
     return found
 
 # %% ../nbs/07_experiment.ipynb #2a3c5f28

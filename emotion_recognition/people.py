@@ -14,12 +14,11 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import entr, gammaln, log_softmax
-from .core import write_atomically
+from .core import Rendered, Table
 from .emotions import EmotionSet
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel
-from emotion_recognition.eval import (Comparison, Difference, Evaluation, Group, Interval, Predictions, baseline_predictions, bootstrap_means, compare, disagreement, evaluate, load_predictions, markdown_table, plain, predictions_for, valence_arousal, valence_arousal_error,
-    _intervals, _limits)
+from .eval import Interval, NotComputable, Predictions, bootstrap_intervals, bootstrap_means
 
 # %% ../nbs/04a_people.ipynb #826e46fe
 def _ballots(votes):
@@ -63,11 +62,11 @@ def _scores(predictions, votes, n, names, draws, rng, strength):
 
 def _voted(predictions, share=.9):
     "The faces of which enough people voted, and the largest n for which a `share` of all faces has more than n votes."
-    if predictions.votes is None: raise ValueError(f"{predictions.name}: the people's votes are not known, only their shares; the human ceiling needs counts")
+    if predictions.votes is None: raise NotComputable(f"{predictions.name}: the people's votes are not known, only their shares; the human ceiling needs counts")
     total = predictions.votes.sum(1)
-    if (predictions.votes != predictions.votes.round()).any(): raise ValueError(f"{predictions.name}: votes must be whole numbers, to be divided among people")
+    if (predictions.votes != predictions.votes.round()).any(): raise NotComputable(f"{predictions.name}: votes must be whole numbers, to be divided among people")
     most = int(np.quantile(total, 1-share, method='inverted_cdf'))-1
-    if most < 1: raise ValueError(f"{predictions.name}: too few votes: {np.mean(total >= 2):.0%} of the faces have 2 or more, must be {share:.0%}")
+    if most < 1: raise NotComputable(f"{predictions.name}: too few votes: {np.mean(total >= 2):.0%} of the faces have 2 or more, must be {share:.0%}")
     return total > most, most
 
 # %% ../nbs/04a_people.ipynb #299d7d3a
@@ -82,8 +81,8 @@ def _crossing(
     exactly_one = gain[..., 0] == 0
     return np.where(~over.any(-1), np.inf, np.where(k > 0, between, np.where(exactly_one, 1., 0.)))
 
-@dataclass
-class HumanCeiling:
+@dataclass(repr=False)
+class HumanCeiling(Rendered):
     "What `human_ceiling` found."
     name:str                               # of the model
     faces:int                              # with enough votes
@@ -92,6 +91,13 @@ class HumanCeiling:
     people:dict[int, dict[str, Interval]]  # n -> metric -> how near n people come to the others
     model:dict[int, dict[str, Interval]]   # n -> metric -> how near the model comes to the same others
     equivalence:dict[str, Interval]        # metric -> rater equivalence; 0: less than one person, infinite: more than most
+
+    def summary(self):
+        worth = ', '.join(f'{m} {equivalence_text(x, self.most)}' for m, x in list(self.equivalence.items())[:1])
+        return f'{self.name}: {self.faces:,} faces, worth how many people: {worth}'
+
+    def tables(self):
+        return {'People': self.table()}
 
 # %% ../nbs/04a_people.ipynb #237b3c0e
 def human_ceiling(
@@ -111,7 +117,7 @@ def human_ceiling(
     sign = np.array([1 if METRICS[m].higher_is_better else -1 for m in names])
     with np.errstate(invalid='ignore'): gain = lambda x: np.moveaxis((x[..., 0]-x[..., 1])*sign, -2, -1) # [...,n,metrics] -> [...,metrics,n]
     means = scores.mean(-1)
-    intervals = np.array(_intervals(means.ravel(), samples.reshape(resamples, -1))).reshape(*means.shape, 3)
+    intervals = np.array(bootstrap_intervals(means.ravel(), samples.reshape(resamples, -1))).reshape(*means.shape, 3)
     limits = np.percentile(_crossing(gain(samples)), [2.5, 97.5], axis=0, method='inverted_cdf') # never the mean of a number and infinity
     worth = {m: Interval(float(v), float(l), float(h)) for m, v, l, h in zip(names, _crossing(gain(means)), *limits)}
     side = lambda which: {n: {m: Interval(*map(float, intervals[n-1, k, which])) for k, m in enumerate(names)} for n in range(1, most+1)}
@@ -129,8 +135,8 @@ def equivalence_text(
 @patch
 def table(self:HumanCeiling,
     people:Sequence[int]=(1, 2, 3, 5), # how many
-)->str: # Markdown
+)->Table:
     "People and model against the same other people, and the model's rater equivalence."
     shown = [n for n in people if n <= self.most]
     header = ['metric', *(title for n in shown for title in (f"{n} {'person' if n == 1 else 'people'}", self.name)), 'worth how many people']
-    return markdown_table(header, [[m, *(side[n][m].value for n in shown for side in (self.people, self.model)), equivalence_text(self.equivalence[m], self.most)] for m in self.equivalence])
+    return Table(header, [[m, *(side[n][m].value for n in shown for side in (self.people, self.model)), equivalence_text(self.equivalence[m], self.most)] for m in self.equivalence])

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np, torch, yaml
 from matplotlib.figure import Figure
 from .config import Config, ConfigError, config_text, flat_settings, load_config
-from .core import write_atomically
-from .eval import Interval, baseline_predictions, ensemble, load_predictions, markdown_table, metric_intervals
+from .core import Table, write_atomically
+from .eval import Interval, baseline_predictions, load_predictions, metric_intervals
+from .compare import ensemble
 from .experiment import CIRCUMSTANCES, check_same_run, csv_text, end_with, names_config
 from .metrics import METRICS
 from .viz import Picture, in_style, png_bytes
@@ -296,7 +297,7 @@ def leaderboard_text(
     def cost(row, key, form): return form(row.cost[key]) if key in row.cost else ''
     def table(rows):
         shown = [m for m in metrics if any(m in row.metrics for row in rows)]
-        return markdown_table(['run', 'seeds', *shown, 'images/s', 'minutes', 'parameters', 'peak memory'],
+        return Table(['run', 'seeds', *shown, 'images/s', 'minutes', 'parameters', 'peak memory'],
             [[row.name, row.runs if row.cost else '', *(value(row, m) for m in shown), cost(row, 'images_per_second', '{:.0f}'.format), cost(row, 'minutes', '{:.1f}'.format), cost(row, 'parameters', lambda x: f'{x/1e6:.1f} M'), cost(row, 'peak_memory', lambda x: f'{x/2**30:.1f} GiB')] for row in rows])
     return '\n\n'.join(f'Faces {fingerprint}:\n\n{table(rows)}' for fingerprint, rows in boards.items())
 
