@@ -127,7 +127,9 @@ def _cell(value):
     if value is None:
         return ''
     if isinstance(value, float):
-        return '-' if value != value else f'{round(value, 4)+0.:.4f}'
+        if value != value:
+            return '-'
+        return f'{round(value, 4)+0.:.4f}'.replace('inf', '∞')
     if isinstance(value, int) and not isinstance(value, bool):
         return f'{value:,}'
     return str(value)
