@@ -23,7 +23,8 @@ import emotion_recognition.readers, emotion_recognition.synthetic
 from .calibration import Calibration, TemperatureScaling, calibration, temperature_scaling
 from .people import HumanCeiling, human_ceiling
 from .callbacks import EarlyStopping, Freeze, GradientNorm, Mixup, TensorBoard, WeightAverage
-from .eval import Evaluation, NotComputable, Predictions, ValenceArousalError, baseline_predictions, evaluate, load_predictions, plain, predict_split, predictions_for, valence_arousal_error
+from .eval import Evaluation, NotComputable, Predictions, baseline_predictions, evaluate, load_predictions, plain, predict_split, predictions_for
+from .valence_arousal import ValenceArousalError, valence_arousal_error
 from .compare import compare
 from .losses import balanced_weight, create_loss
 from .metrics import METRICS, compute_metrics
@@ -163,7 +164,7 @@ def examine(
     def allowed(work):
         try: return work()
         except NotComputable: return None
-    return Findings(evaluate(predictions, resamples, seed), None if predictions.votes is None else allowed(lambda: human_ceiling(predictions, resamples=resamples, seed=seed)), calibration(predictions),
+    return Findings(evaluate(predictions, resamples=resamples, seed=seed), None if predictions.votes is None else allowed(lambda: human_ceiling(predictions, resamples=resamples, seed=seed)), calibration(predictions),
                     allowed(lambda: temperature_scaling(predictions, seed)), allowed(lambda: valence_arousal_error(predictions)))
 
 # %% ../nbs/07_experiment.ipynb #f766e28a

@@ -27,7 +27,8 @@ from .data import FaceDataset, create_transform
 from .loaders import create_loader
 from .emotions import EmotionSet, emotion_colors
 from .calibration import reliability
-from .eval import disagreement, Evaluation, Predictions, valence_arousal
+from .eval import disagreement, Evaluation, Predictions
+from .valence_arousal import valence_arousal
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
 from .viz import Picture, in_style, denormalise, png_bytes, _pick, _short, _show

@@ -29,7 +29,8 @@ from .data import FaceDataset, create_transform
 from .loaders import create_loader
 from .emotions import PALETTE, EmotionSet, emotion_colors
 from .calibration import reliability
-from .eval import disagreement, Evaluation, Predictions, valence_arousal
+from .eval import disagreement, Evaluation, Predictions
+from .valence_arousal import valence_arousal
 from .metrics import METRICS, compute_metrics, transport_plan
 from .models import EmotionModel
 
