@@ -140,7 +140,7 @@ _AFFECTNET_LAYOUT = 'a folder with train_set and val_set'
 def read_affectnet_fused(
     path:str|Path,       # the folder that holds train_set and val_set
     split:Split='train', # train or valid
-    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop, or skip it
+    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop or skip
 )->FaceDataset:
     "Faces with 13 probabilities each; `DataError` if a file is missing or wrong."
     root = check_folder(path, _AFFECTNET_LAYOUT)/_folder_of('affectnet_fused', _AFFECTNET, split)
@@ -192,7 +192,7 @@ def _check_protocol(protocol):
 # %% ../nbs/02b_readers.ipynb #a3f7e738
 def ferplus_target(
     votes:Sequence[int], # 10 counts: the 8 emotions of FERPLUS8, unknown, not a face
-    protocol:Literal['majority', 'crossentropy'], # the rule
+    protocol:Literal['majority', 'crossentropy'], # majority or crossentropy
 )->np.ndarray|None: # [8], sums to 1; None if the rule leaves the face out
     "The target that the FER+ paper's code makes of ten people's votes."
     _check_protocol(protocol)
@@ -301,8 +301,8 @@ _FERPLUS_LAYOUT = 'a folder with FER2013Train and FER2013Valid'
 def read_ferplus(
     path:str|Path,        # the folder that holds FER2013Train and FER2013Valid
     split:Split='train',  # train, valid or test
-    on_bad:OnBad='stop',  # what to do with a face that cannot be used: stop, or skip it
-    protocol:Literal['majority', 'crossentropy']='crossentropy', # the rule from votes to target
+    on_bad:OnBad='stop',  # what to do with a face that cannot be used: stop or skip
+    protocol:Literal['majority', 'crossentropy']='crossentropy', # majority or crossentropy
     labels:str|None=None, # a label file to read instead of each folder's label.csv
 )->FaceDataset:
     "Faces with ten people's votes each; `DataError` if a file is missing or wrong."
@@ -430,17 +430,18 @@ _TABLE_LAYOUT = 'a .csv or .parquet table'
 @register_reader('table', _table_splits, _TABLE_LAYOUT)
 def read_table(
     path:str|Path,       # a .csv or .parquet file
-    split:Split='train', # as in the column split
-    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop, or skip it
-    emotions:EmotionSet=EMOTIONS13, # the emotion columns
+    split:Split='train', # train, valid or test
+    on_bad:OnBad='stop', # what to do with a face that cannot be used: stop or skip
+    emotions:EmotionSet=None, # the emotion columns; None: EMOTIONS13
 )->FaceDataset:
     "A table with a row per face; `DataError` if a column is missing or a row is wrong."
-    path, names = Path(path or '').expanduser(), emotions.names
+    path, emotions = Path(path or '').expanduser(), emotions or EMOTIONS13
     if not path.is_file():
         raise DataError(f"data.path: {path} is no file; must be {_TABLE_LAYOUT}")
     columns = _read_table(path)
-    _check_columns(path, columns, names)
-    faces, counted = _faces_of(path, columns, split, names), _are_counts(columns, names)
+    _check_columns(path, columns, emotions.names)
+    faces = _faces_of(path, columns, split, emotions.names)
+    counted = _are_counts(columns, emotions.names)
     good, bad = without_bad(_scan_table(path, split, faces, counted), path.name, on_bad)
     provenance = dict(reader='table', split=split, table=path.name,
                       values='counts' if counted else 'probabilities')

@@ -431,7 +431,7 @@ def write(self:SyntheticFaces,
 def read_synthetic(
     path:str|Path|None=None, # where to draw them; None: a folder in the cache
     split:Split='train',     # train or valid
-    on_bad:OnBad='stop',     # as for every reader
+    on_bad:OnBad='stop',     # what to do with a face that cannot be used: stop or skip
     n_train:int=4000,        # faces to train on
     n_valid:int=1000,        # faces to validate on
     n_votes:int=10,          # people who vote on a face
