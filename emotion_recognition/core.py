@@ -75,7 +75,9 @@ def cache_folder()->Path:
 
 # %% ../nbs/00_core.ipynb #d3dfd408
 def show_progress()->bool:
-    "Whether a person is watching."
+    "Whether a person is watching, and has not turned bars off."
+    if os.environ.get('TQDM_DISABLE', '0') not in ('', '0'):
+        return False
     return sys.stderr.isatty() or 'ipykernel' in sys.modules
 
 def progress(

@@ -29,7 +29,8 @@ from .compare import compare
 from .losses import balanced_weight, create_loss
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel, create_model
-from .train import (Callback, Checkpoint, LearningRate, MetricsFile, Process, Progress, Trainer,
+from .checkpoints import Checkpoint, MetricsFile
+from .train import (Callback, LearningRate, Process, Progress, Trainer,
                                        TrainingError, Watch, create_optimizer, start_process)
 from .viz import forest_plot, main_figures, png_bytes, training_curves
 
