@@ -41,7 +41,7 @@ def code_lines(source):
 
 def joined_statements(source):
     "How many statements begin on the line of the one before; magic does not count."
-    tree = ast.parse(re.sub(r'^\s*[%!].*$', 'pass', source, flags=re.M))
+    tree = ast.parse(re.sub(r'^[%!].*$', 'pass', source, flags=re.M))
     count = 0
     for node in ast.walk(tree):
         for name in ('body', 'orelse', 'finalbody'):
@@ -81,8 +81,12 @@ def check_notebook(path):
     code = [source for kind, source in cells if kind == 'code']
     prose = [words(source) for kind, source in cells if kind == 'markdown'] or [0]
     exported = [len(code_lines(source)) for source in code if is_export(source)]
-    joined = [joined_statements(source) for source in code]
     faults = []
+    try:
+        joined = [joined_statements(source) for source in code]
+    except SyntaxError as e:
+        joined = [0]
+        faults.append(f'{path.name}: is not Python: {e}')
     for number, (kind, source) in enumerate(cells):
         if any(map(is_too_long, source.splitlines())):
             faults.append(f'{path.name} cell {number}: a line of over {WIDTH} characters')
