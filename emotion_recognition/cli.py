@@ -8,16 +8,18 @@ __all__ = ['COMMANDS', 'emorec_train', 'emorec_data', 'emorec_eval', 'emorec_swe
 
 # %% ../nbs/10_cli.ipynb #da9da347
 import argparse
+import json
 import os
 import signal
 import sys
+import textwrap
 import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Callable
 
-from . import __version__
+import emotion_recognition
 from .core import Table, unknown_name
 
 # %% ../nbs/10_cli.ipynb #4a32fe7a
@@ -63,10 +65,11 @@ def create_parser(
 )->argparse.ArgumentParser:
     "The parser of a command."
     program = f'emorec_{command.name}'
+    version = f'emotion_recognition {emotion_recognition.__version__}'
     parser = _Parser(program, description=command.description, allow_abbrev=False,
                      epilog=f'examples:\n{command.examples}',
                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--version', action='version', version=f'emotion_recognition {__version__}')
+    parser.add_argument('--version', action='version', version=version)
     for names, settings in command.options:
         parser.add_argument(*names, **settings)
     return parser
@@ -90,6 +93,21 @@ def run_command(
         return _end(name, f'stopped; {e}' if str(e) else 'stopped', 130)
     except (ValueError, OSError, ImportError) as e:
         return _end(name, e, 2)
+    except RuntimeError as e:
+        from emotion_recognition.train import TrainingError
+        if not isinstance(e, TrainingError):
+            raise
+        return _end(name, e, 1)
+
+# %% ../nbs/10_cli.ipynb #d0b83b26
+def _show(tables, notes=None):
+    "Print tables under their titles."
+    for i, (title, table) in enumerate(tables.items()):
+        if len(tables) > 1:
+            print('\n'*(i > 0) + f'## {title}\n')
+        if notes and title in notes:
+            print(f'{notes[title]}\n')
+        table.show() if isinstance(table, Table) else print(table)
 
 # %% ../nbs/10_cli.ipynb #53d4625e
 def _stop_at_eof():
@@ -101,11 +119,22 @@ def _stop_at_eof():
         signal.raise_signal(signal.SIGINT)
     threading.Thread(target=wait, daemon=True).start()
 
-# %% ../nbs/10_cli.ipynb #6596b3d5
+# %% ../nbs/10_cli.ipynb #9b47023a
 def _presets():
-    "Names of the presets, found without reading them."
-    return sorted(f.stem for f in (Path(__file__).parent/'configs').glob('*.yaml'))
+    "Names of the presets in lines, found without reading them."
+    folder = Path(emotion_recognition.__file__).parent/'configs'
+    names = ', '.join(sorted(f.stem for f in folder.glob('*.yaml')))
+    return textwrap.indent(textwrap.fill(names, 90), '  ')
 
+def _run(words):
+    "Train; the words are an optional preset or file, then overrides."
+    from emotion_recognition.config import load_config, names_config
+    from emotion_recognition.experiment import run_experiment
+    named = words and names_config(words[0])
+    name, overrides = (words[0], words[1:]) if named else ('base', words)
+    return run_experiment(load_config(name, overrides))
+
+# %% ../nbs/10_cli.ipynb #6596b3d5
 @command('train', 'Train a model that predicts how people share out their votes over emotions.',
     option('words', nargs='*', metavar='PRESET|FILE.yaml|key=value',
            help='a preset or a .yaml file first, then overrides (default: the preset base)'),
@@ -119,12 +148,23 @@ def _presets():
   emorec_train mine.yaml train.resume=true              resume after an interruption
   torchrun --nproc_per_node=2 -m emotion_recognition.cli train base    two processes or GPUs
 
-every key: emorec_train writes all of them, with their values, into the run's config.yaml''')
+presets:
+'''+_presets()+'''
+
+keys: see the page Configuration; a run's config.yaml lists all of them with their values''')
 def _train(args):
     if args.stop_at_eof:
         _stop_at_eof()
-    from emotion_recognition.experiment import train_command
-    return train_command(args.words)
+    import torch.distributed as dist
+    try:
+        run = _run(args.words)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    if int(os.environ.get('RANK', 0)) == 0: # the first of several processes
+        print('\nValidation faces, by the weights of the best epoch:\n')
+        _show(run.tables())
+        print(f'\nrun folder: {run.folder}')
 
 emorec_train = partial(run_command, 'train')
 
@@ -139,10 +179,25 @@ emorec_train = partial(run_command, 'train')
   emorec_data inspect ~/data/ferplus             a folder with FER2013Train and FER2013Valid
   emorec_data inspect faces.csv --out report     a table''')
 def _data(args):
-    from emotion_recognition.overview import inspect_data
-    inspect_data(args.path, args.out)
+    from emotion_recognition.overview import inspect_command
+    inspect_command(args.path, args.out)
 
 emorec_data = partial(run_command, 'data')
+
+# %% ../nbs/10_cli.ipynb #0b2865ab
+def _evaluate(words):
+    "What was found, its tables, and which files now hold it."
+    from emotion_recognition.report import MAIN_METRICS, compare_runs, evaluate_run
+    runs = [w for w in words if '=' not in w or Path(w).exists()]
+    overrides = tuple(w for w in words if w not in runs)
+    if not runs:
+        raise ValueError('name a run folder, such as runs/default/resnet18-kl-0, '
+                         'or a file of predictions')
+    if len(runs) == 1:
+        found, folder = evaluate_run(runs[0], overrides)
+        return found, found.tables(), f'{folder}: report.md, figures/'
+    found, folder = compare_runs(runs, overrides)
+    return found, found.tables(MAIN_METRICS), f'{folder}: comparison.md, comparison.png'
 
 # %% ../nbs/10_cli.ipynb #6cf7d957
 @command('eval', 'Metrics of a run with confidence intervals; several runs are compared.',
@@ -159,8 +214,16 @@ emorec_data = partial(run_command, 'data')
   emorec_eval runs/ferplus/resnet18-kl-0 data.path=~/ferplus   the data have moved
   emorec_eval mine.npz --csv > table.csv                       predictions of your own''')
 def _eval(args):
-    from emotion_recognition.experiment import eval_command
-    return eval_command(args.words, args.form)
+    from emotion_recognition.eval import plain
+    found, tables, written = _evaluate(args.words)
+    if args.form == 'json':
+        print(json.dumps(plain(found), indent=1))
+    elif args.form == 'csv':
+        print(found.numbers().csv().rstrip())
+    else:
+        _show(tables, getattr(found, 'notes', dict)())
+    stream = sys.stdout if args.form == 'tables' else sys.stderr
+    print(f'\nwritten to {written}', file=stream)
 
 emorec_eval = partial(run_command, 'eval')
 

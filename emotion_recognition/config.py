@@ -6,7 +6,7 @@
 __all__ = ['Positive', 'NotNegative', 'Share', 'FolderName', 'PathText', 'LossName', 'OptimizerName', 'ModelName', 'MonitorName',
            'PRESETS', 'ConfigError', 'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config',
            'check_config', 'list_presets', 'names_config', 'load_config', 'config_text', 'flat_settings', 'open_faces',
-           'in_order', 'config_table']
+           'in_order', 'known_emotions', 'config_table']
 
 # %% ../nbs/06_config.ipynb #ed496d2a
 import inspect
@@ -101,7 +101,7 @@ class _Optimization(_Section):
     schedule:Schedule = Field('cosine', description='of the learning rate')
     warmup_epochs:NotNegative = Field(.5, description='epochs, or parts of one, of rising rate')
     monitor:MonitorName = Field('kl', description='valid_loss or the metric that ranks epochs')
-    patience:int|None = Field(None, ge=0, description=
+    patience:int|None = Field(None, ge=1, description=
         'epochs to wait for an improvement; null: train to the end')
     min_delta:NotNegative = Field(0., description='improvements up to this size do not count')
 
@@ -426,6 +426,15 @@ def in_order(
         return emotions.with_order(config.order)
     except ValueError as e:
         raise ConfigError(f'order: {e}') from None
+
+# %% ../nbs/06_config.ipynb #e360b319
+def known_emotions(
+    config:Config,
+)->EmotionSet|None: # None: only the data can tell
+    "The emotions of the faces, without opening these."
+    data = config.data
+    emotions = data.model_extra.get('emotions', READERS[data.name].emotions)
+    return None if emotions is None else in_order(config, emotions)
 
 # %% ../nbs/06_config.ipynb #8fff0eb2
 _TYPES = dict(integer='whole number', number='number', string='text', null='null')

@@ -379,6 +379,7 @@ class Reader:
     read:Callable   # (path, split, on_bad, ...) -> FaceDataset
     splits:Callable # path -> the splits that lie there; empty if it is another layout
     layout:str      # what a path must be, for messages
+    emotions:EmotionSet|None = None # of its faces, if known before they are opened
 
     @property
     def options(self)->dict: # name -> inspect.Parameter
@@ -393,10 +394,11 @@ def register_reader(
     name:str,       # as in data.name
     splits:Callable=lambda path: [], # path -> the splits that lie there; empty if another layout
     layout:str='',  # what a path must be, such as 'a folder with train_set'
+    emotions:EmotionSet|None=None, # of its faces, if known before they are opened
 ):
     "Make a function `(path, split, on_bad, ...) -> FaceDataset` a reader."
     def register(read):
-        READERS[name] = Reader(read, splits, layout)
+        READERS[name] = Reader(read, splits, layout, emotions)
         return read
     return register
 

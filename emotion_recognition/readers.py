@@ -136,7 +136,7 @@ def _scan_pairs(root, faces):
 # %% ../nbs/02b_readers.ipynb #b5c8321c
 _AFFECTNET_LAYOUT = 'a folder with train_set and val_set'
 
-@register_reader('affectnet_fused', partial(_splits_at, _AFFECTNET), _AFFECTNET_LAYOUT)
+@register_reader('affectnet_fused', partial(_splits_at, _AFFECTNET), _AFFECTNET_LAYOUT, EMOTIONS13)
 def read_affectnet_fused(
     path:str|Path,       # the folder that holds train_set and val_set
     split:Split='train', # train or valid
@@ -297,7 +297,7 @@ def _open_ferplus(folder, file, split, on_bad, protocol):
 # %% ../nbs/02b_readers.ipynb #19ee64e0
 _FERPLUS_LAYOUT = 'a folder with FER2013Train and FER2013Valid'
 
-@register_reader('ferplus', partial(_splits_at, _FERPLUS), _FERPLUS_LAYOUT)
+@register_reader('ferplus', partial(_splits_at, _FERPLUS), _FERPLUS_LAYOUT, FERPLUS8)
 def read_ferplus(
     path:str|Path,        # the folder that holds FER2013Train and FER2013Valid
     split:Split='train',  # train, valid or test
@@ -427,7 +427,7 @@ def _table_splits(path):
 # %% ../nbs/02b_readers.ipynb #a2e1b0ce
 _TABLE_LAYOUT = 'a .csv or .parquet table'
 
-@register_reader('table', _table_splits, _TABLE_LAYOUT)
+@register_reader('table', _table_splits, _TABLE_LAYOUT, EMOTIONS13)
 def read_table(
     path:str|Path,       # a .csv or .parquet file
     split:Split='train', # train, valid or test

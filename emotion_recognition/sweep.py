@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, yaml
 from matplotlib.figure import Figure
-from .config import Config, ConfigError, config_text, flat_settings, load_config
+from .config import Config, ConfigError, config_text, flat_settings, load_config, names_config
 from .core import Table, write_atomically
 from .eval import Interval, baseline_predictions, load_predictions, metric_intervals
 from .compare import ensemble
-from .experiment import CIRCUMSTANCES, check_same_run, csv_text, end_with, names_config
+from .experiment import CIRCUMSTANCES, check_same_run
 from .metrics import METRICS
 from .viz import Picture, in_style, png_bytes
 
@@ -312,6 +312,9 @@ def leaderboard_rows(
             lines += [(fingerprint, row.name, row.runs, k, v, '', '', '') for k, v in row.cost.items()]
     return lines
 
+def _csv(rows):
+    return Table(rows[0], rows[1:]).csv()
+
 def write_leaderboard(
     experiment:str|Path,
     by:str='kl',
@@ -321,7 +324,7 @@ def write_leaderboard(
     text = leaderboard_text(boards, tuple(dict.fromkeys((by, 'kl', 'total_variation', 'js', 'emd', 'top1'))))
     head = f'# {experiment.absolute().name}\n\nIn brackets: 95 % bootstrap intervals over faces; ±: standard deviation over seeds. Ordered by {by}.\n\n'
     write_atomically(experiment/'leaderboard.md', lambda file: file.write(f'{head}{text}\n\n![Leaderboard](leaderboard.png)\n'.encode()))
-    write_atomically(experiment/'leaderboard.csv', lambda file: file.write(csv_text(leaderboard_rows(boards)).encode()))
+    write_atomically(experiment/'leaderboard.csv', lambda file: file.write(_csv(leaderboard_rows(boards)).encode()))
     figure = leaderboard_picture(max(boards.values(), key=len), tuple(dict.fromkeys((by, 'total_variation', 'top1'))))
     write_atomically(experiment/'leaderboard.png', lambda file: file.write(png_bytes(figure)))
     return text
@@ -346,6 +349,11 @@ def leaderboard_picture(
     return fig
 
 # %% ../nbs/07a_sweep.ipynb #3abe376e
+def _end_with(message, code, command):
+    "Say on stderr why a command ends, and return its exit code."
+    print(f'{command}: {message}', file=sys.stderr)
+    return code
+
 def sweep_command(
     words:list[str],    # configurations, key=a,b,c, jobs=N, backend=ray
     dry_run:bool=False, # only list
@@ -363,10 +371,10 @@ def sweep_command(
         ended = run_sweep(plans, int(jobs), backend)
         experiments = dict.fromkeys(p.experiment for p in plans if ended[p.name] == 'finished')
         for experiment in experiments: print(f'\n{write_leaderboard(experiment, _deciding(plans[0]))}\n\nwritten to {experiment}: leaderboard.md, leaderboard.csv, leaderboard.png')
-    except SweepStopped: return end_with('stopped; the same command goes on', 130, 'emorec_sweep')
-    except (ValueError, OSError, ImportError) as e: return end_with(e, 2, 'emorec_sweep')
+    except SweepStopped: return _end_with('stopped; the same command goes on', 130, 'emorec_sweep')
+    except (ValueError, OSError, ImportError) as e: return _end_with(e, 2, 'emorec_sweep')
     failed = {name: why for name, why in ended.items() if why != 'finished'}
-    for name, why in failed.items(): end_with(f'{name}: {why}', 1, 'emorec_sweep')
+    for name, why in failed.items(): _end_with(f'{name}: {why}', 1, 'emorec_sweep')
     return 1 if failed else 0
 
 def _deciding(plan): return plan.config.train.monitor if plan.config.train.monitor in METRICS else 'kl'
@@ -379,6 +387,6 @@ def leaderboard_command(
 )->int:               # the exit code
     "What `emorec_leaderboard` does; says in one line what is wrong."
     try: text = write_leaderboard(experiment, by)
-    except (ValueError, OSError) as e: return end_with(e, 2, 'emorec_leaderboard')
+    except (ValueError, OSError) as e: return _end_with(e, 2, 'emorec_leaderboard')
     print(text if form == 'table' else (Path(experiment).expanduser()/'leaderboard.csv').read_text().rstrip())
     return 0

@@ -427,7 +427,7 @@ def write(self:SyntheticFaces,
     return root
 
 # %% ../nbs/02c_synthetic.ipynb #e8cfb0f8
-@register_reader('synthetic')
+@register_reader('synthetic', emotions=EMOTIONS13)
 def read_synthetic(
     path:str|Path|None=None, # where to draw them; None: a folder in the cache
     split:Split='train',     # train or valid
