@@ -102,6 +102,12 @@ def check_notebook(path):
     return row, faults, dict(exported=exported, prose=prose, hidden=list(map(is_hidden, code)))
 
 
+def notebook_of(module):
+    "Name of the notebook that a module is exported from; rooms are read in the order of names."
+    found = re.search(r'File to edit: \.\./nbs/(\S+)\.ipynb', module.read_text(encoding='utf-8'))
+    return found[1] if found else ''
+
+
 def check_module(path):
     "The faults of an exported module."
     text = path.read_text(encoding='utf-8')
@@ -109,9 +115,11 @@ def check_module(path):
     if (count := len(text.splitlines())) > MODULE_LINES:
         faults.append(f'{path.name}: {count} lines, must be {MODULE_LINES} or fewer')
     for node in ast.walk(ast.parse(text)):
-        if not isinstance(node, ast.ImportFrom):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
-        for private in [alias.name for alias in node.names if alias.name.startswith('_')]:
+        if node.module and notebook_of(path.with_name(f'{node.module}.py')) > notebook_of(path):
+            faults.append(f'{path.name} line {node.lineno}: imports {node.module}, a room below it')
+        for private in [alias.name for alias in node.names if re.match('_(?!_)', alias.name)]:
             faults.append(f'{path.name} line {node.lineno}: imports {private} of {node.module}')
     return faults
 
