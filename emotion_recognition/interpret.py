@@ -5,143 +5,193 @@
 # %% auto #0
 __all__ = ['embeddings', 'lay_out', 'embedding_map', 'saliency', 'saliency_picture']
 
-# %% ../nbs/05a_interpret.ipynb #633aa88c
-import hashlib, importlib, io, json, math
-from collections import Counter
-from difflib import get_close_matches
-from functools import wraps
-from pathlib import Path
+# %% ../nbs/05a_interpret.ipynb #cdd7fce8
+import importlib
+from contextlib import contextmanager
 from typing import Literal, Sequence
-import numpy as np, ot, torch
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.legend_handler import HandlerTuple
-from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
-from matplotlib.patheffects import withStroke
-from matplotlib.transforms import offset_copy
-from PIL import Image
-from scipy.spatial import KDTree
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.nn.functional import interpolate
-from .data import FaceDataset, create_transform
-from .loaders import create_loader
-from .emotions import EmotionSet, emotion_colors
-from .calibration import reliability
-from .eval import disagreement, Evaluation, Predictions
-from .valence_arousal import valence_arousal
-from .metrics import METRICS, compute_metrics
-from .models import EmotionModel
-from .viz import Picture, in_style, denormalise, png_bytes, _pick, _short, _show
 
-# %% ../nbs/05a_interpret.ipynb #1f32b481
-@torch.no_grad()
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch.nn.functional import interpolate
+
+from .core import unknown_name
+from .data import FaceDataset, create_transform
+from .emotions import emotion_colors
+from .eval import Predictions, disagreement, model_outputs
+from .models import EmotionModel
+from .viz import Picture, check_index, in_style, short_name, show_face
+
+# %% ../nbs/05a_interpret.ipynb #6cbdb9b5
 def embeddings(
     model:EmotionModel,
     faces:FaceDataset,
     batch_size:int=64,
 )->np.ndarray: # float32 [N,F], in the order of the faces
     "The features that the model's head looks at."
-    device, training = next(model.parameters()).device, model.training
-    model.eval()
-    features = torch.cat([model.embed(batch.images.to(device)).float().cpu() for batch in create_loader(faces, batch_size, model.image_size, device=device)])
-    model.train(training)
-    return features.numpy()
+    return model_outputs(model, faces, model.embed, batch_size).float().numpy()
 
-def _extra(module, package):
-    try: return importlib.import_module(module)
-    except ImportError: raise ValueError(f"{package} is not installed; the extra brings it: pip install 'emotion_recognition[embed]'") from None
+# %% ../nbs/05a_interpret.ipynb #66386c3d
+def _import_extra(module, package):
+    "A module of the extra `embed`."
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ValueError(f"method: {package} is not installed; pip install '.[embed]' in a "
+                         "checkout installs it") from None
 
+# %% ../nbs/05a_interpret.ipynb #c58e31f9
 def lay_out(
-    features:np.ndarray, # [N,F], 4 faces or more
+    features:np.ndarray, # [N,F], of 4 faces or more
     method:Literal['tsne', 'umap']='tsne',
     seed:int=0,
 )->np.ndarray:           # [N,2], without unit
-    "Places on a page where near features lie near each other; ValueError where the extra is not installed."
-    if len(features) < 4: raise ValueError(f"features: there must be 4 faces or more, got {len(features)}")
-    if method == 'tsne': return _extra('sklearn.manifold', 'scikit-learn').TSNE(perplexity=min(30, (len(features)-1)/3), init='pca', random_state=seed).fit_transform(features)
-    if method == 'umap': return _extra('umap', 'umap-learn').UMAP(n_neighbors=min(15, len(features)-1), random_state=seed, n_jobs=1).fit_transform(features)
-    raise ValueError(f"method: must be tsne or umap, got {method!r}")
+    "Places on a page, near each other if the features are; `ValueError` without the extra."
+    n = len(features)
+    if n < 4:
+        raise ValueError(f"features: {n} faces; must be 4 or more")
+    if method == 'tsne':
+        manifold = _import_extra('sklearn.manifold', 'scikit-learn')
+        layout = manifold.TSNE(perplexity=min(30, (n-1)/3), init='pca', random_state=seed)
+    elif method == 'umap':
+        umap = _import_extra('umap', 'umap-learn')
+        layout = umap.UMAP(n_neighbors=min(15, n-1), random_state=seed, n_jobs=1)
+    else:
+        raise ValueError(f"method: {method!r}; must be tsne or umap")
+    return layout.fit_transform(features)
 
-# %% ../nbs/05a_interpret.ipynb #4993fda5
+# %% ../nbs/05a_interpret.ipynb #ae53dea1
+def _draw_emotions(fig, ax, page, predictions):
+    "Points in the color of the emotion with the most votes."
+    top = predictions.target.argmax(1)
+    for c, (name, color) in enumerate(emotion_colors(predictions.emotions).items()):
+        mine = page[top == c]
+        if len(mine):
+            ax.scatter(*mine.T, 22, color, edgecolors='.3', lw=.3, label=f'{name} ({len(mine):,})')
+    fig.legend(loc='outside right center', title='most votes', markerscale=1.3)
+
+# %% ../nbs/05a_interpret.ipynb #a7af9326
+def _draw_entropy(fig, ax, page, predictions):
+    "Points in the color of the entropy of people's shares."
+    points = ax.scatter(*page.T, 22, disagreement(predictions), cmap='viridis',
+                        edgecolors='.3', lw=.3)
+    bar = fig.colorbar(points, label="entropy of people's shares, nats", shrink=.8)
+    bar.ax.tick_params(labelsize=8)
+
+# %% ../nbs/05a_interpret.ipynb #afd8cdc1
 @in_style
 def embedding_map(
-    features:np.ndarray,     # [N,F], from embeddings, or [N,2], from lay_out
+    features:np.ndarray,     # [N,F] from `embeddings`, or [N,2] from `lay_out`
     predictions:Predictions, # of the same N faces, in the same order
+    *,
     method:Literal['tsne', 'umap']='tsne',
-    colour:Literal['dominant', 'entropy']='dominant', # the emotion with the most votes, or how much people disagree
+    color:Literal['dominant', 'entropy']='dominant', # most votes, or how much people disagree
     seed:int=0,
 )->Figure:
-    "A map of the faces in which those that the model holds alike lie together."
-    if len(features) != len(predictions): raise ValueError(f"features: of {len(features)} faces, the predictions are of {len(predictions)}; they must be the same")
-    if colour not in ('dominant', 'entropy'): raise ValueError(f"colour: must be dominant or entropy, got {colour!r}")
-    x, y = (features if features.shape[1] == 2 else lay_out(features, method, seed)).T
+    "A map of the faces; faces that the model finds similar lie together."
+    draw = dict(dominant=_draw_emotions, entropy=_draw_entropy)
+    if len(features) != len(predictions):
+        raise ValueError(f"features: of {len(features)} faces; must be of the same "
+                         f"{len(predictions)} as the predictions")
+    if color not in draw:
+        raise ValueError(f"color: {color!r}; must be dominant or entropy")
+    page = features if features.shape[1] == 2 else lay_out(features, method, seed)
     fig = Picture(8, 5)
     ax = fig.panels()[0, 0]
     ax.set_aspect('equal', 'datalim')
-    ax.set(xticks=[], yticks=[], title=f"{predictions.name}: {len(predictions):,} faces by {dict(tsne='t-SNE', umap='UMAP')[method]} of the model's features"); ax.spines[:].set_visible(False)
-    if colour == 'entropy':
-        points = ax.scatter(x, y, 22, disagreement(predictions), cmap='viridis', edgecolors='.3', lw=.3)
-        fig.colorbar(points, label="entropy of people's shares, nats", shrink=.8).ax.tick_params(labelsize=8)
-        return fig
-    top = predictions.target.argmax(1)
-    for c, (name, tint) in enumerate(emotion_colors(predictions.emotions).items()):
-        if (top == c).any(): ax.scatter(x[top == c], y[top == c], 22, tint, edgecolors='.3', lw=.3, label=f'{name} ({(top == c).sum():,})')
-    fig.legend(loc='outside right center', title='most votes', markerscale=1.3)
+    ax.spines[:].set_visible(False)
+    name = dict(tsne='t-SNE', umap='UMAP')[method]
+    title = f"{predictions.name}: {len(predictions):,} faces by {name} of the model's features"
+    ax.set(xticks=[], yticks=[], title=title)
+    draw[color](fig, ax, page, predictions)
     return fig
 
-# %% ../nbs/05a_interpret.ipynb #f0fca118
-def _feature_map(model, images, normalized):
-    "The backbone's last feature map, and a view of it with channels first [B,K,h,w]."
-    features = model.backbone.forward_features(images if normalized else model.normalize(images)).detach().requires_grad_()
-    wide = model.backbone.num_features
-    if features.ndim == 4 and features.shape[1] == wide: return features, lambda x: x
-    if features.ndim == 4 and features.shape[-1] == wide: return features, lambda x: x.movedim(-1, 1)
-    raise ValueError(f"saliency: {type(model.backbone).__name__} ends in features of shape {list(features.shape[1:])}, not in a map of places; take a convolutional backbone such as resnet18")
-
-def saliency(
-    model:EmotionModel,
-    images:torch.Tensor,    # uint8 [B,3,H,W] of the model's image size
-    emotion:str|None=None,  # which emotion's logit; each image's most predicted one where None
-    normalized:bool=False,  # True: images are floats as `model.normalize` makes them
-)->torch.Tensor:            # float32 [B,H,W], 0..1
-    "Grad-CAM: where in an image lies what speaks for an emotion. ValueError for a backbone without a map of places."
-    names = model.emotions.names
-    if emotion is not None: _pick(names_to_columns := {n: i for i, n in enumerate(names)}, [emotion], 'the model')
-    device, training = next(model.parameters()).device, model.training
+# %% ../nbs/05a_interpret.ipynb #50a9a630
+@contextmanager
+def _evaluating(model):
+    "Evaluation mode for a while."
+    training = model.training
     model.eval()
-    with torch.no_grad(): features, channels_first = _feature_map(model, images.to(device), normalized)
+    try:
+        yield
+    finally:
+        model.train(training)
+
+# %% ../nbs/05a_interpret.ipynb #42f5e499
+def _channels_first(model, features):
+    "The last feature map as [B,K,h,w]; `ValueError` if the backbone has none."
+    width = model.backbone.num_features
+    if features.ndim == 4 and features.shape[1] == width:
+        return features
+    if features.ndim == 4 and features.shape[-1] == width:
+        return features.movedim(-1, 1)
+    raise ValueError(f"saliency: {type(model.backbone).__name__} ends in features of shape "
+                     f"{list(features.shape[1:])}; must be a map of places, as of resnet18")
+
+# %% ../nbs/05a_interpret.ipynb #147a7d25
+def _grad_cam(
+    model, images, # normalized
+    column,        # of the emotion; None: each image's most predicted one
+):
+    "The formula's L [B,h,w], before it is enlarged and scaled."
+    with torch.no_grad():
+        features = model.backbone.forward_features(images)
     features.requires_grad_()
     with torch.enable_grad():
         logits = model.head(model.backbone.forward_head(features))
-        column = logits.argmax(1) if emotion is None else torch.full((len(images),), names_to_columns[emotion], device=device)
-        gradient, = torch.autograd.grad(logits.gather(1, column[:, None]).sum(), features)
-    model.train(training)
-    maps = (channels_first(gradient).mean((2, 3), keepdim=True)*channels_first(features.detach())).sum(1).relu()
+        top = logits.argmax(1) if column is None else torch.full_like(logits[:, 0], column).long()
+        gradient, = torch.autograd.grad(logits.gather(1, top[:, None]).sum(), features)
+    alpha = _channels_first(model, gradient).mean((2, 3), keepdim=True)
+    return (alpha*_channels_first(model, features.detach())).sum(1).relu()
+
+# %% ../nbs/05a_interpret.ipynb #5ff56730
+def saliency(
+    model:EmotionModel,
+    images:torch.Tensor,   # uint8 [B,3,H,W] of the model's image size
+    emotion:str|None=None, # whose logit; None: each image's most predicted one
+    *,
+    normalized:bool=False, # True: images are floats as `model.normalize` makes them
+)->torch.Tensor:           # float32 [B,H,W], 0..1
+    "Grad-CAM: which places of an image speak for an emotion."
+    names = model.emotions.names
+    if emotion is not None and emotion not in names:
+        raise ValueError(f"saliency: {unknown_name('emotion', emotion, names)}")
+    images = images.to(next(model.parameters()).device)
+    column = None if emotion is None else names.index(emotion)
+    with _evaluating(model):
+        maps = _grad_cam(model, images if normalized else model.normalize(images), column)
     maps = interpolate(maps[:, None], images.shape[-2:], mode='bilinear')[:, 0]
     return (maps/maps.amax((1, 2), keepdim=True).clamp(min=1e-12)).float().cpu()
+
+# %% ../nbs/05a_interpret.ipynb #873a4b6d
+def _draw_heat(ax, image, heat, title):
+    "The image in gray, under a heat map that is transparent where it is cold."
+    gray = image.float().mean(0).byte().expand(3, -1, -1)
+    show_face(ax, gray, title)
+    return ax.imshow(heat, cmap='inferno', vmin=0, vmax=1, alpha=.75*heat)
 
 # %% ../nbs/05a_interpret.ipynb #b634b8ac
 @in_style
 def saliency_picture(
     model:EmotionModel,
     faces:FaceDataset,
-    index:Sequence[int],     # which faces
-    emotion:str|None=None,   # which emotion; each face's most predicted one where None
+    index:Sequence[int],   # which faces
+    emotion:str|None=None, # None: each face's most predicted one
 )->Figure:
-    "Faces, and under each where the model finds what speaks for an emotion."
-    if not len(index): raise ValueError("index: must name at least one face")
-    fit = create_transform(model.image_size)
+    "Faces, and under each the places that speak for an emotion."
+    check_index(index, len(faces))
+    fit, names = create_transform(model.image_size), model.emotions.names
     images = torch.stack([fit(faces[i].image) for i in index])
-    maps, device = saliency(model, images, emotion), next(model.parameters()).device
-    training = model.training
-    with torch.no_grad(): probs = model.eval().distribution(images.to(device)).cpu()
-    model.train(training)
+    maps = saliency(model, images, emotion).numpy()
+    with _evaluating(model), torch.no_grad():
+        probs = model.distribution(images.to(next(model.parameters()).device)).cpu()
     side = min(1.6, 7.1/len(index))
     fig = Picture(max(2, side*len(index))+.9, 2*side+.7)
     axes = fig.panels(2, len(index))
     for k, i in enumerate(index):
-        c = int(probs[k].argmax()) if emotion is None else model.emotions.names.index(emotion)
-        _show(axes[0, k], images[k], _short(faces.ids[i], 16)); _show(axes[1, k], images[k].float().mean(0).byte().expand(3, -1, -1), f'{model.emotions.names[c]} {probs[k, c]:.0%}')
-        heat = axes[1, k].imshow(maps[k], cmap='inferno', vmin=0, vmax=1, alpha=.55)
-    fig.colorbar(heat, ax=axes, ticks=[0, 1], shrink=.6, aspect=14, pad=.01).ax.set_yticklabels(['none', 'most'], fontsize=8)
+        c = int(probs[k].argmax()) if emotion is None else names.index(emotion)
+        show_face(axes[0, k], images[k], short_name(faces.ids[i], 16))
+        heat = _draw_heat(axes[1, k], images[k], maps[k], f'{names[c]} {probs[k, c]:.0%}')
+    bar = fig.colorbar(heat, ax=axes, ticks=[0, 1], shrink=.6, aspect=14, pad=.01)
+    bar.ax.set_yticklabels(['none', 'most'], fontsize=8)
     return fig

@@ -38,10 +38,11 @@ from emotion_recognition.eval import (
     predict_split,
 )
 from .metrics import METRICS, compute_metrics
+from .mistakes import main_figures
 from .models import EmotionModel
 from .people import HumanCeiling, human_ceiling
 from .valence_arousal import ValenceArousalError, valence_arousal_error
-from .viz import forest_plot, gallery, main_figures, png_bytes, training_curves
+from .viz import forest_plot, gallery, png_bytes, training_curves
 
 # %% ../nbs/06a_report.ipynb #f3ca2cc3
 def training_mean(
