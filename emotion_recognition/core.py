@@ -137,8 +137,14 @@ def _cell(value):
     return str(value)
 
 def _is_number(text):
-    "Whether a cell belongs to a column of numbers, to be aligned on the right."
-    return text in ('', '-') or re.match(r'[*<>≈±−-]*[\d.∞]', text) is not None
+    "Whether a cell holds a number, maybe with its interval, spread or unit."
+    number = r'\**[<>≈±−+-]?[\d.,∞]+\**'
+    return re.fullmatch(rf'{number}( ?%| ?[×x]| \w{{1,3}}| ±.*| \[.*)?', text) is not None
+
+def _on_the_right(column):
+    "Whether most cells of a column are numbers."
+    filled = [cell for cell in column if cell not in ('', '-')]
+    return 2*sum(map(_is_number, filled)) > len(filled)
 
 # %% ../nbs/00_core.ipynb #7dc60087
 @dataclass(repr=False)
@@ -149,8 +155,7 @@ class Table:
 
     def __post_init__(self):
         self.cells = [[_cell(x) for x in row] for row in self.rows]
-        columns = list(zip(*self.cells))
-        self.right = [bool(column) and all(map(_is_number, column)) for column in columns]
+        self.right = [_on_the_right(column) for column in zip(*self.cells)]
 
     def __len__(self):
         return len(self.rows)
