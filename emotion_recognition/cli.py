@@ -179,8 +179,9 @@ emorec_train = partial(run_command, 'train')
   emorec_data inspect ~/data/ferplus             a folder with FER2013Train and FER2013Valid
   emorec_data inspect faces.csv --out report     a table''')
 def _data(args):
-    from emotion_recognition.overview import inspect_command
-    inspect_command(args.path, args.out)
+    from emotion_recognition.overview import inspect_data
+    _show(inspect_data(args.path, args.out).tables())
+    print(f'\n{args.out}: report.md and contact sheets')
 
 emorec_data = partial(run_command, 'data')
 
