@@ -181,7 +181,7 @@ emorec_train = partial(run_command, 'train')
 def _data(args):
     from emotion_recognition.overview import inspect_data
     _show(inspect_data(args.path, args.out).tables())
-    print(f'\n{args.out}: report.md and contact sheets')
+    print(f'\nwritten to {args.out}: report.md and contact sheets')
 
 emorec_data = partial(run_command, 'data')
 
@@ -285,7 +285,7 @@ def command_table()->Table:
     rows = []
     for command in COMMANDS.values():
         rows.append([f'**`emorec_{command.name}`**', f'**{command.description}**'])
-        for action in create_parser(command)._actions[2:]:
+        for action in create_parser(command)._actions[2:]: # without --help and --version
             shown = ', '.join(action.option_strings) or action.metavar or action.dest
             if action.option_strings and action.metavar:
                 shown += f' {action.metavar}'

@@ -93,6 +93,7 @@ def configured_model(
         m.name, emotions, pretrained=m.pretrained, dropout=m.dropout,
         image_size=config.data.image_size, small_stem=m.small_stem)
 
+# %% ../nbs/07_experiment.ipynb #93c40a1a
 def configured_loader(
     config:Config,
     faces:FaceDataset,
@@ -132,6 +133,7 @@ def create_trainer(
         t.epochs, process=process, precision=t.precision, accumulate=t.accumulate,
         channels_last=t.channels_last, compile=t.compile, seed=config.seed)
 
+# %% ../nbs/07_experiment.ipynb #8313d920
 def _loss_names(config):
     return [config.loss] if isinstance(config.loss, str) else list(config.loss)
 
@@ -203,13 +205,14 @@ def check_experiment(
     if process.first:
         _check_space(model, folder)
 
-# %% ../nbs/07_experiment.ipynb #8ad2a92e
+# %% ../nbs/07_experiment.ipynb #76e192fd
 def _check_batch_size(config, process):
     size = config.train.batch_size
     if size % process.world:
         raise ConfigError(f'train.batch_size: {size} faces cannot be shared evenly '
                           f'by {process.world} processes')
 
+# %% ../nbs/07_experiment.ipynb #8ad2a92e
 def _check_splits(config):
     "Both splits must lie at the path, if this can be seen without opening them."
     data = config.data
@@ -236,6 +239,7 @@ def _dry_forward(model, config):
         raise ConfigError(f'model.name: {config.model.name} does not take images of {size} '
                           f'pixels ({e}); set another data.image_size') from None
 
+# %% ../nbs/07_experiment.ipynb #fbb72dd1
 def _check_space(model, folder):
     "The checkpoints must fit: best/, last/ with the optimizer's state, and last/ once more."
     needed = 8*4*sum(p.numel() for p in model.parameters())
@@ -315,9 +319,10 @@ def _with_name(config, name):
 class RunStopped(KeyboardInterrupt):
     "Ctrl-C, or a kernel's interrupt."
     def __init__(self, folder):
-        super().__init__(f'finished epochs are kept in {folder}; train.resume=true resumes the run')
+        super().__init__(f'finished epochs are kept in {folder}; train.resume=true resumes it')
         self.folder = folder
 
+# %% ../nbs/07_experiment.ipynb #b7cd92b6
 def _in_turn(process, work):
     "`work` by the first process, then by the others."
     if process.world > 1 and not process.first: dist.barrier()
@@ -382,6 +387,7 @@ def _keep_result(trainer, predictions, folder):
         for name, value in cost.items():
             writer.add_scalar(f'final_cost/{name}', value, trainer.step)
 
+# %% ../nbs/07_experiment.ipynb #18440fd3
 def _peak_memory(device):
     "The most bytes used: of the GPU, or of this process; nothing on Windows."
     if device.type == 'cuda':

@@ -278,7 +278,7 @@ def tables(self:Run)->dict[str, Table]:
     if self.finished:
         return {'Validation faces': metrics_table(self.metrics)}
     last = self.history[-1] if self.history else {}
-    return {f'After {len(self.history)} epochs': Table(['', 'last epoch'], list(last.items()))}
+    return {'Last epoch': Table(['entry', 'value'], list(last.items()))}
 
 # %% ../nbs/06a_report.ipynb #6e779118
 @patch
