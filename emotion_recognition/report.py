@@ -129,12 +129,7 @@ def tables(self:Findings)->dict[str, Table|str]:
 @patch
 def notes(self:Findings)->dict[str, str]: # section -> sentence that stands above its table
     "What a reader must know about a table."
-    c = self.ceiling
-    if c is None:
-        return {}
-    few = f'; {c.left_out:,} with fewer than {c.most+1} votes are left out' if c.left_out else ''
-    return {'People': f'How near *n* people come to the other people, and the model to the same '
-                      f'others ({c.faces:,} faces{few}). For `kl` the *n* votes are smoothed.'}
+    return {'People': self.ceiling.caption()} if self.ceiling else {}
 
 # %% ../nbs/06a_report.ipynb #ff9b437a
 @patch
