@@ -254,3 +254,35 @@ def with_sd(self:EmotionSet,
     valence, arousal = list(self.valence_sd), list(self.arousal_sd)
     valence[i], arousal[i] = valence_sd, arousal_sd
     return replace(self, valence_sd=valence, arousal_sd=arousal)
+
+# %% ../nbs/00_emotions.ipynb #703aa0d0
+def _cells(n=41):
+    "Centers of the cells of an n by n grid over the plane, valence and arousal [n*n] each."
+    side = (np.arange(n)+.5)/n*2 - 1
+    return [x.ravel() for x in np.meshgrid(side, side)]
+
+@patch
+def _densities(self:EmotionSet, valence, arousal):
+    "Density [N,C] of every emotion's Gaussian at points [N]; each column sums to 1."
+    at = np.stack([valence, arousal], -1)[:, None]
+    mean = np.stack([self.valence, self.arousal], -1)
+    sd = np.stack([self.valence_sd, self.arousal_sd], -1)
+    density = np.exp(-.5*((at-mean)/sd)**2).prod(-1)
+    return density/density.sum(0)
+
+# %% ../nbs/00_emotions.ipynb #646b92ff
+@patch
+def translate(self:EmotionSet,
+    other:EmotionSet, # with coordinates and standard deviations
+    steps:int=300,    # of expectation-maximization; 0: Bayes' rule alone
+)->np.ndarray:        # [C,C'] float64, rows sum to 1
+    "Matrix that turns shares of these emotions into shares of others: `probs @ matrix`."
+    self._need('valence', 'arousal', 'valence_sd', 'arousal_sd')
+    points = _cells()
+    density = self._densities(*points)
+    own, wanted = (e.from_valence_arousal(*points) for e in (self, other))
+    matrix, weight = density.T@wanted, density.mean(1)[:, None]
+    for _ in range(steps):
+        matrix *= own.T@(weight*wanted/(own@matrix))
+        matrix /= matrix.sum(1, keepdims=True)
+    return matrix
