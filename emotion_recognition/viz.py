@@ -260,6 +260,7 @@ def _order(predictions, values, by, which):
 def gallery(
     predictions:Predictions,
     faces:FaceDataset, # contains the predictions' faces, in any order
+    *,
     by:str='kl',       # a metric; its value is written above each face
     which:Literal['worst', 'best', 'ambiguous']='worst',
     n:int=8,           # faces, 1 or more
