@@ -169,7 +169,7 @@ def batches(self:FaceLoader)->list[torch.Tensor]: # int64 [B] each
     return list(order.split(self.batch_size))[:len(self)]
 
 @patch
-def random(self:FaceLoader)->torch.Tensor: # float32 [N,7] on the device, for `vary_batch`
+def random(self:FaceLoader)->torch.Tensor: # float32 [N,7], on the device
     "The random numbers of every face for this epoch."
     rng = np.random.default_rng([self.sampler.seed, self.sampler.epoch, 1])
     return torch.from_numpy(rng.random((self.sampler.n, 7), np.float32)).to(self.device)
@@ -202,6 +202,7 @@ def batch(self:FaceLoader,
 # %% ../nbs/02e_loaders.ipynb #e6b6bcbd
 @patch
 def __iter__(self:FaceLoader)->Iterator[Batch]:
+    "The batches of this epoch."
     random = self.random() if self.augment else None
     if self.workers is not None:
         read = zip(self.batches(), self.workers)
