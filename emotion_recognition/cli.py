@@ -228,6 +228,14 @@ def _eval(args):
 
 emorec_eval = partial(run_command, 'eval')
 
+# %% ../nbs/10_cli.ipynb #45ca5f81
+def _show_board(board):
+    "Print a leaderboard, and where it is written."
+    for title, table in board.tables().items():
+        print(f'\n## {title}\n')
+        table.show()
+    print(f'\nwritten to {board.experiment}: leaderboard.md, leaderboard.csv, leaderboard.png\n')
+
 # %% ../nbs/10_cli.ipynb #933ec667
 @command('sweep', 'Train a grid of runs and rank them; the same command again resumes.',
     option('words', nargs='*', metavar='PRESET|FILE.yaml|key=a,b,c',
@@ -239,8 +247,20 @@ emorec_eval = partial(run_command, 'eval')
   emorec_sweep base 'loss=kl,{kl: 1.0, emd: 0.5}' jobs=2                      two at once
   emorec_sweep ferplus_resnet18_kl data.path=~/ferplus seed=0,1 backend=ray   on a Ray cluster''')
 def _sweep(args):
-    from emotion_recognition.sweep import sweep_command
-    return sweep_command(args.words, args.dry_run)
+    from emotion_recognition import sweep
+    from emotion_recognition.leaderboard import write_leaderboards
+    words, jobs, backend = sweep.sweep_options(args.words)
+    plans = sweep.plan_sweep(words)
+    if args.dry_run:
+        sweep.plan_table(plans).show()
+        return
+    state = sweep.run_sweep(plans, jobs=jobs, backend=backend)
+    for board in write_leaderboards(plans, state):
+        _show_board(board)
+    failed = {name: why for name, why in state.items() if why != 'finished'}
+    for name, why in failed.items():
+        _end('sweep', f'{name}: {why}', 1)
+    return 1 if failed else 0
 
 emorec_sweep = partial(run_command, 'sweep')
 
@@ -256,8 +276,12 @@ emorec_sweep = partial(run_command, 'sweep')
   emorec_leaderboard runs/losses --by total_variation
   emorec_leaderboard runs/losses --csv > losses.csv''')
 def _leaderboard(args):
-    from emotion_recognition.sweep import leaderboard_command
-    return leaderboard_command(args.experiment, args.by, args.form)
+    from emotion_recognition.leaderboard import write_leaderboard
+    board = write_leaderboard(args.experiment, args.by)
+    if args.form == 'csv':
+        print(board.numbers().csv().rstrip())
+    else:
+        _show_board(board)
 
 emorec_leaderboard = partial(run_command, 'leaderboard')
 

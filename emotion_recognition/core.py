@@ -203,18 +203,24 @@ def csv(self:Table)->str:
 
 # %% ../nbs/00_core.ipynb #677b8dfb
 @patch
-def show(self:Table):
-    "Print: drawn in a terminal, Markdown elsewhere."
-    if not sys.stdout.isatty():
-        print(self)
-        return
-    from rich import box, console, table
+def rich(self:Table): # rich.table.Table
+    "The table for a terminal."
+    from rich import box, table
     drawn = table.Table(box=box.SIMPLE_HEAD)
     for title, right in zip(self.header, self.right or [False]*len(self.header)):
         drawn.add_column(str(title), justify='right' if right else 'left')
     for cells in self.cells:
         drawn.add_row(*(re.sub(r'[`*]', '', cell).replace('[', r'\[') for cell in cells))
-    console.Console().print(drawn)
+    return drawn
+
+@patch
+def show(self:Table):
+    "Print: drawn in a terminal, Markdown elsewhere."
+    if not sys.stdout.isatty():
+        print(self)
+        return
+    from rich.console import Console
+    Console().print(self.rich())
 
 # %% ../nbs/00_core.ipynb #4e1f0878
 def sections(
