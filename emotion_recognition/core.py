@@ -151,9 +151,10 @@ def _on_the_right(column):
 class Table:
     "Rows under a header."
     header:Sequence[str]
-    rows:Sequence[Sequence] # numbers, texts, or anything with a `str`; **bold** and `code` are kept
+    rows:Iterable[Sequence] # numbers, texts, or anything with a `str`; **bold** and `code` are kept
 
     def __post_init__(self):
+        self.rows = list(self.rows)
         self.cells = [[_cell(x) for x in row] for row in self.rows]
         self.right = [_on_the_right(column) for column in zip(*self.cells)]
 
