@@ -17,6 +17,7 @@ from .emotions import *
 from .eval import *
 from .experiment import *
 from .interpret import *
+from .leaderboard import *
 from .loaders import *
 from .losses import *
 from .metrics import *
