@@ -1,7 +1,8 @@
-"Everything the package says of itself stands in settings.ini; this file only hands it to setuptools."
+"Everything the package says of itself stands in settings.ini; setuptools reads it here."
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup, find_packages
+
+from setuptools import find_packages, setup
 
 parser = ConfigParser(delimiters=['='], comment_prefixes=('#',))
 parser.read('settings.ini', encoding='utf-8')

@@ -221,8 +221,9 @@ def check_prose(name, page):
     if re.search(r"pip install '?\"?emotion_recognition", everything):
         fault(name, "pip install emotion_recognition fetches another package: write '.[extra]'")
     if PurePosixPath(name).stem in OTHER_MEANING:
-        for word in re.findall(r'\[`(\w+)`\]\([^)]*metrics\.html#\w+\)', everything):
-            if word in ambiguous_names():
+        links = re.findall(r'(metric )?\[`(\w+)`\]\([^)]*metrics\.html#\w+\)', everything)
+        for kind, word in links:
+            if not kind and word in ambiguous_names():
                 fault(name, f'`{word}` links to the metric; here it means something else')
 
 
