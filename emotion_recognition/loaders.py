@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from torch.nn.functional import grid_sample
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .core import Table, cache_folder, progress, write_atomically
+from .core import cache_folder, progress, write_atomically
 from .data import DataError, FaceDataset, create_transform
 
 # %% ../nbs/02e_loaders.ipynb #ac03b381
