@@ -25,6 +25,8 @@ from .mistakes import *
 from .models import *
 from .overview import *
 from .people import *
+from .photographs import *
+from .predict import *
 from .readers import *
 from .report import *
 from .sweep import *
