@@ -6,7 +6,7 @@
 __all__ = ['Positive', 'NotNegative', 'Share', 'FolderName', 'PathText', 'LossName', 'OptimizerName', 'ModelName', 'MonitorName',
            'PRESETS', 'ConfigError', 'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config',
            'check_config', 'list_presets', 'names_config', 'load_config', 'config_text', 'flat_settings', 'open_faces',
-           'in_order', 'known_emotions', 'config_table']
+           'in_order', 'known_emotions']
 
 # %% ../nbs/06_config.ipynb #ed496d2a
 import inspect
@@ -435,40 +435,3 @@ def known_emotions(
     data = config.data
     emotions = data.model_extra.get('emotions', READERS[data.name].emotions)
     return None if emotions is None else in_order(config, emotions)
-
-# %% ../nbs/06_config.ipynb #8fff0eb2
-_TYPES = dict(integer='whole number', number='number', string='text', null='null')
-_TYPES['boolean'] = 'true or false'
-_LIMITS = dict(minimum='≥', exclusiveMinimum='>', maximum='≤', exclusiveMaximum='<')
-
-def _type_text(schema):
-    "What a key takes, from its JSON schema."
-    if 'anyOf' in schema:
-        return ' or '.join(map(_type_text, schema['anyOf']))
-    if 'enum' in schema:
-        return ', '.join(schema['enum'])
-    if 'const' in schema:
-        return schema['const']
-    if schema['type'] == 'array':
-        return f"list of {_type_text(schema['items'])}"
-    if schema['type'] == 'object':
-        return f"names with {_type_text(schema['additionalProperties'])}"
-    limits = [f'{sign} {schema[k]:,}' for k, sign in _LIMITS.items() if k in schema]
-    return f"{_TYPES[schema['type']]} {', '.join(limits)}".strip()
-
-# %% ../nbs/06_config.ipynb #8d01f919
-def _key_rows(schema, sections, prefix=''):
-    "A row for each key of a section."
-    for name, field in schema['properties'].items():
-        if '$ref' in field:
-            section = sections[field['$ref'].rpartition('/')[2]]
-            yield from _key_rows(section, sections, f'{name}.')
-        else:
-            default = yaml.safe_dump(field['default']).split('\n')[0]
-            yield [f'`{prefix}{name}`', _type_text(field), default, field['description']]
-
-def config_table()->Table:
-    "All keys, with what they take, their defaults and their meaning."
-    schema = Config.model_json_schema()
-    rows = list(_key_rows(schema, schema['$defs']))
-    return Table(['key', 'takes', 'default', 'meaning'], rows)
