@@ -26,7 +26,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['emotion_recognition*']),
-    package_data={'emotion_recognition': ['configs/*.yaml']},
+    package_data={'emotion_recognition': ['configs/*.yaml', 'pretrained/*/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={
