@@ -27,6 +27,7 @@ from .overview import *
 from .people import *
 from .photographs import *
 from .predict import *
+from .processes import *
 from .readers import *
 from .report import *
 from .sweep import *

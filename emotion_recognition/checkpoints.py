@@ -16,11 +16,12 @@ from .core import recover_folder, write_atomically, write_folder
 from .models import EmotionModel
 from .train import Callback, Trainer, Watch
 
-# %% ../nbs/03b_checkpoints.ipynb #e5fe5315
+# %% ../nbs/03b_checkpoints.ipynb #6caefb2b
 def _save_model(model, folder):
     model.save_pretrained(folder)
     (folder/'README.md').unlink(missing_ok=True) # an empty model card
 
+# %% ../nbs/03b_checkpoints.ipynb #e5fe5315
 class Checkpoint(Callback):
     "Keep `best/` and `last/` in the run folder; the last callback, to save what others did."
     def __init__(self,
@@ -57,6 +58,7 @@ def stateful(self:Trainer)->dict[str, Callback]: # class name -> callback
         raise ValueError(f"callbacks: two of {names} have one name; subclass one of them")
     return named
 
+# %% ../nbs/03b_checkpoints.ipynb #a30e2c13
 @patch
 def state(self:Trainer)->dict: # tensors, numbers, strings, and lists and dicts of them
     "All that is needed to resume, except the weights."

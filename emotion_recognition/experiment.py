@@ -49,16 +49,15 @@ from .loaders import create_loader
 from .losses import LOSSES, balanced_weight, create_loss
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel, create_model
+from .processes import Process, start_process
 from .report import Run, training_mean, write_report
 from emotion_recognition.train import (
     Callback,
     LearningRate,
-    Process,
     Progress,
     Trainer,
     Watch,
     create_optimizer,
-    start_process,
 )
 
 # %% ../nbs/07_experiment.ipynb #3260f969
