@@ -31,7 +31,7 @@ from timm.optim import list_optimizers
 
 import emotion_recognition.readers  # registers its readers
 import emotion_recognition.synthetic  # noqa: F401
-from .core import Table, unknown_name
+from .core import unknown_name
 from .data import READERS, FaceDataset, OnBad, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .losses import list_losses
