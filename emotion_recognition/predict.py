@@ -29,6 +29,7 @@ from .emotions import EmotionSet, emotion_colors
 from .loaders import read_ahead
 from .models import EmotionModel
 from .photographs import Source, list_images, read_photograph
+from .processes import find_device
 from .valence_arousal import valence_arousal
 from emotion_recognition.viz import (
     Picture,
@@ -49,13 +50,11 @@ def open_model(
     if hasattr(model, 'model'): # a run
         return model.model
     if model is None:
-        return _on_device(EmotionModel.from_pretrained('ferplus'))
+        return EmotionModel.from_pretrained('ferplus').to(find_device())
     path = Path(model).expanduser()
     inside = path/'best' if (path/'best').is_dir() else path
-    return _on_device(EmotionModel.from_pretrained(inside if inside.is_dir() else str(model)))
-
-def _on_device(model):
-    return model.to('cuda' if torch.cuda.is_available() else 'cpu')
+    source = inside if inside.is_dir() else str(model)
+    return EmotionModel.from_pretrained(source).to(find_device())
 
 # %% ../nbs/08_predict.ipynb #664834b8
 @dataclass(repr=False)
