@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.special import entr
 
+from .backends import create_predictor
 from .core import Rendered, Table, progress, write_atomically
 from .data import IMAGE_SUFFIXES, DataError, create_transform
 from .emotions import EmotionSet, emotion_colors
@@ -292,23 +293,14 @@ def _read_groups(items, size, image_size):
     groups = [items[i:i+size] for i in range(0, len(items), size)]
     return read_ahead(lambda group: [_read_face(item, fit) for item in group], groups)
 
-# %% ../nbs/08_predict.ipynb #dd82c75b
-@torch.no_grad()
-def _shares(model, faces):
-    "Shares [B,C] of some faces."
-    if not faces:
-        return np.zeros((0, len(model.emotions)))
-    images = torch.stack([face.image for face in faces])
-    logits = model(images.to(next(model.parameters()).device))
-    return logits.double().softmax(-1).cpu().numpy()
-
+# %% ../nbs/08_predict.ipynb #8825ff20
 def _stop_at(face):
     raise DataError(f'{face.id}: {face.reason}')
 
 # %% ../nbs/08_predict.ipynb #851fbd4e
-def _predict_images(items, model, batch_size, strict):
+def _predict_images(items, model, predictor, batch_size, strict):
     "Faces that were read, their shares [N,C], and errors."
-    faces, shares, errors = [], [_shares(model, [])], []
+    faces, shares, errors = [], [np.zeros((0, len(model.emotions)))], []
     bar = progress(None, 'predicting', 'image', len(items), shown=len(items) >= 200)
     for group in _read_groups(items, batch_size, model.image_size):
         failed = [face for face in group if face.reason]
@@ -316,7 +308,8 @@ def _predict_images(items, model, batch_size, strict):
             _stop_at(failed[0])
         errors += [(face.id, face.reason) for face in failed]
         good = [face for face in group if not face.reason]
-        shares.append(_shares(model, good))
+        if good:
+            shares.append(predictor(torch.stack([face.image for face in good]))[0])
         faces += [face._replace(image=None) for face in good]
         bar.update(len(group))
     bar.close()
@@ -335,12 +328,8 @@ def predict(
 )->FacePredictions:
     "The distribution over emotions for every image; images that cannot be read are listed."
     items, model = list_images(sources), open_model(model)
-    training = model.training
-    model.eval()
-    try:
-        faces, probs, errors = _predict_images(items, model, batch_size, strict)
-    finally:
-        model.train(training)
+    predictor = create_predictor(model)
+    faces, probs, errors = _predict_images(items, model, predictor, batch_size, strict)
     ids, images = [face.id for face in faces], [face.source for face in faces]
     found = FacePredictions(ids, probs, model.emotions, errors=errors, sources=images,
                             notes=[WHOLE_IMAGE] if len(ids) else [])
