@@ -89,6 +89,7 @@ class ModelConfig(_Section):
         "true: from timm's hub; offline: from that extra; or a file, .safetensors or .pth")
     dropout:Share = Field(0., description='share of features dropped before the head')
     small_stem:bool = Field(False, description='first layer at stride 1, for small faces')
+    same_padding:bool = Field(False, description='pad as TensorFlow, for weights from there')
 
 # %% ../nbs/06_config.ipynb #4e65b1a5
 class _Optimization(_Section):
@@ -137,7 +138,8 @@ class DataConfig(_Section):
     image_size:int = Field(64, ge=8, le=1024, description="side of the model's images, in pixels")
     on_bad:OnBad = Field('stop', description=
         'what to do with faces that cannot be used; skip counts and names them')
-    augment:bool = Field(True, description='vary training faces: mirror, turn, move, scale, light')
+    augment:bool|Literal['photographs'] = Field(True, description=
+        'vary training faces: mirror, turn, move, scale, light; photographs: also as cameras do')
     resident:bool = Field(False, description=
         "keep all faces decoded in the device's memory; much faster on a GPU, for small faces")
     workers:int|None = Field(None, ge=0, le=256, description=

@@ -90,7 +90,7 @@ def configured_model(
     torch.manual_seed(config.seed)
     return create_model(
         m.name, emotions, pretrained=m.pretrained, dropout=m.dropout,
-        image_size=config.data.image_size, small_stem=m.small_stem)
+        image_size=config.data.image_size, small_stem=m.small_stem, same_padding=m.same_padding)
 
 # %% ../nbs/07_experiment.ipynb #93c40a1a
 def configured_loader(

@@ -62,11 +62,18 @@ def _shrink_stem(backbone, name):
     first.stride = (1, 1)
 
 # %% ../nbs/00_models.ipynb #7a0c733b
-def _create_backbone(name, image_size, pretrained=False):
+def _create_backbone(name, image_size, same_padding=False, pretrained=False):
     "A timm backbone without its classifier."
     config = timm.get_pretrained_cfg(name)
-    size = dict(img_size=image_size) if config and config.fixed_input_size else {}
-    return timm.create_model(name, pretrained=pretrained, num_classes=0, **size)
+    options = dict(img_size=image_size) if config and config.fixed_input_size else {}
+    if same_padding:
+        options['pad_type'] = 'same'
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError:
+        if not same_padding:
+            raise
+    raise ValueError(f"model.same_padding: {name} has one kind of padding; leave same_padding out")
 
 # %% ../nbs/00_models.ipynb #bf2acb61
 def _plain(emotions):
@@ -88,12 +95,13 @@ class EmotionModel(
         image_size:int=224,               # side of the images in pixels
         dropout:float=0.,                 # share of features dropped before the head, below 1
         small_stem:bool=False,            # first convolution at stride 1, for faces under 64 px
+        same_padding:bool=False,          # pad as TensorFlow does
         mean:tuple[float, ...]|None=None, # of the channels, 0 to 1; None: timm's
         std:tuple[float, ...]|None=None,  # likewise
     ):
         super().__init__()
         _check_name(backbone)
-        self.backbone = _create_backbone(backbone, image_size)
+        self.backbone = _create_backbone(backbone, image_size, same_padding)
         if small_stem:
             _shrink_stem(self.backbone, backbone)
         self._add_head(dropout, len(emotions))
@@ -260,10 +268,14 @@ def list_pretrained()->list[str]:
     "Names of the trained models that come with the package."
     return sorted(path.parent.name for path in _BUNDLED.glob('*/config.json'))
 
-def _bundled_weights(name, bundled):
+def _bundled_weights(name, same_padding, bundled):
     "The tensors of a bundled model; `ValueError` if it has another backbone."
     folder = _BUNDLED/bundled
-    backbone = json.loads((folder/'config.json').read_text())['backbone']
+    config = json.loads((folder/'config.json').read_text())
+    backbone, padding = config['backbone'], config.get('same_padding', False)
+    if same_padding != padding:
+        raise ValueError(f"model.pretrained: {bundled} was trained with model.same_padding="
+                         f"{str(padding).lower()}; must be the same here")
     if name.split('.')[0] != backbone:
         raise ValueError(f"model.pretrained: {bundled} has the backbone {backbone}; "
                          f"must be model.name={backbone}, not {name}")
@@ -315,14 +327,14 @@ def _hub_weights(name, image_size):
     return _create_backbone(name, image_size, pretrained=True).state_dict()
 
 # %% ../nbs/00_models.ipynb #965fdc1e
-def _find_weights(name, image_size, pretrained):
+def _find_weights(name, image_size, same_padding, pretrained):
     "Tensors, and where they come from."
     if pretrained is True:
         return _hub_weights(name, image_size), "timm's hub"
     if pretrained == 'offline':
         return _offline_weights(name), 'the package'
     if pretrained in list_pretrained():
-        return _bundled_weights(name, pretrained), f'the bundled model {pretrained}'
+        return _bundled_weights(name, same_padding, pretrained), f'the bundled model {pretrained}'
     path = Path(pretrained).expanduser()
     return _read_weights(path), path.name
 
@@ -335,15 +347,17 @@ def create_model(
     dropout:float=0.,               # share of features dropped before the head, below 1
     image_size:int=224,             # side of the images in pixels
     small_stem:bool=False,          # first convolution at stride 1, for faces under 64 px
+    same_padding:bool=False,        # pad as TensorFlow does, for weights that come from there
 )->EmotionModel:
     "A model to be trained; `ValueError` for an unknown name or weights that do not fit."
     _check_name(name)
     config = timm.get_pretrained_cfg(name) or PretrainedCfg()
     known = timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
     model = EmotionModel(name, emotions, image_size=image_size, dropout=dropout,
-                         small_stem=small_stem, mean=tuple(known['mean']), std=tuple(known['std']))
+                         small_stem=small_stem, same_padding=same_padding,
+                         mean=tuple(known['mean']), std=tuple(known['std']))
     if pretrained is not False:
-        tensors, source = _find_weights(name, image_size, pretrained)
+        tensors, source = _find_weights(name, image_size, same_padding, pretrained)
         _load_backbone(model.backbone, tensors, source)
     return model
 
