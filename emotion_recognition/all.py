@@ -27,9 +27,11 @@ from .overview import *
 from .people import *
 from .photographs import *
 from .predict import *
+from .presets import *
 from .processes import *
 from .readers import *
 from .report import *
+from .strict_yaml import *
 from .sweep import *
 from .synthetic import *
 from .train import *

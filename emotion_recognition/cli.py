@@ -128,8 +128,9 @@ def _presets():
 
 def _run(words):
     "Train; the words are an optional preset or file, then overrides."
-    from emotion_recognition.config import load_config, names_config
+    from emotion_recognition.config import load_config
     from emotion_recognition.experiment import run_experiment
+    from emotion_recognition.presets import names_config
     named = words and names_config(words[0])
     name, overrides = (words[0], words[1:]) if named else ('base', words)
     return run_experiment(load_config(name, overrides))

@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['Positive', 'NotNegative', 'Share', 'FolderName', 'PathText', 'LossName', 'OptimizerName', 'ModelName', 'MonitorName',
-           'PRESETS', 'ConfigError', 'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config',
-           'check_config', 'list_presets', 'names_config', 'load_config', 'config_text', 'flat_settings', 'open_faces',
-           'in_order', 'known_emotions']
+           'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config', 'check_config',
+           'load_config', 'config_text', 'flat_settings', 'open_faces', 'in_order', 'known_emotions']
 
 # %% ../nbs/06_config.ipynb #ed496d2a
 import inspect
+import re
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal
 
-import yaml
 from fastcore.basics import patch
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from timm.optim import list_optimizers
@@ -36,14 +37,18 @@ from .data import READERS, FaceDataset, OnBad, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .losses import list_losses
 from .models import list_models
+from .presets import SECTIONS, ConfigError, merge_values, read_preset
+from .strict_yaml import plain_values, read_value, settle, types_of, write_yaml
 from .train import Precision, Schedule, Watch
 
 # %% ../nbs/06_config.ipynb #4aba2bc0
-class ConfigError(ValueError):
-    "The configuration cannot be used; the message names the key."
-
 class _Section(BaseModel):
     model_config = ConfigDict(extra='forbid', validate_default=True, protected_namespaces=())
+
+    @field_validator('*', mode='before')
+    @classmethod
+    def _settle(cls, value, info):
+        return settle(value, cls.model_fields[info.field_name].annotation)
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -168,13 +173,25 @@ def _reader_option(key, value, annotation):
     if annotation is EmotionSet:
         return emotion_set(value)
     if annotation is inspect.Parameter.empty:
-        return value
+        return plain_values(value)
     try:
+        value = settle(value, annotation)
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as e:
         raise ConfigError(f'data.{key}: {_reason(e.errors()[0])}, got {value!r}') from None
+    except ValueError as e: # from settle
+        raise ConfigError(f'data.{key}: {e}') from None
 
 # %% ../nbs/06_config.ipynb #fa5d1f5c
+class _Emotions(_Section):
+    "The fields of an `EmotionSet`."
+    names:list[str]
+    valence:list[float]|None = None
+    arousal:list[float]|None = None
+    valence_sd:list[float]|None = None
+    arousal_sd:list[float]|None = None
+    order:list[str]|None = None
+
 def emotion_set(
     value:Any, # 'emotions13', 'ferplus8', a list of names, or the fields of an EmotionSet
 )->EmotionSet:
@@ -187,10 +204,15 @@ def emotion_set(
             raise ConfigError(f"data.emotions: {unknown_name('emotion set', value, sets)}")
         return sets[value]
     try:
-        return EmotionSet(**value) if isinstance(value, dict) else EmotionSet(value)
-    except TypeError as e:
-        fields = ', '.join(EmotionSet.__dataclass_fields__)
-        raise ConfigError(f'data.emotions: {e}; must be names, or a mapping of {fields}') from None
+        found = _Emotions.model_validate(value if isinstance(value, dict) else dict(names=value))
+        return EmotionSet(**found.model_dump())
+    except ValidationError as e:
+        first = e.errors()[0]
+        field = '.'.join(map(str, first['loc']))
+        raise ConfigError(f'data.emotions: {field}: {_reason(first)}; must be names, or a mapping '
+                          f"of {', '.join(_Emotions.model_fields)}") from None
+    except ValueError as e: # from EmotionSet
+        raise ConfigError(f'data.emotions: {e}') from None
 
 # %% ../nbs/06_config.ipynb #c6391440
 class Config(_Section):
@@ -207,16 +229,25 @@ class Config(_Section):
     run:RunConfig = RunConfig()
     seed:int = Field(0, ge=0, lt=2**31, description='of weights, order and variation of faces')
 
-# %% ../nbs/06_config.ipynb #6220f5df
+# %% ../nbs/06_config.ipynb #106d024d
 def _is_key(part):
     "Whether a part of an error's place is a key; others name the type that was tried."
     types = ('bool', 'str', 'int', 'float')
     return isinstance(part, int) or part.isidentifier() and part not in types
 
+_WORDS = {
+    'Input should be a valid dictionary or instance of .*': 'must hold keys and values',
+    'Input should be a valid integer.*': 'must be a whole number',
+    'Input should be a valid number.*': 'must be a number',
+    'Input should be a valid boolean.*': 'must be true or false',
+    'Input should be': 'must be'}
+
 def _reason(error):
     "Pydantic's words without its ceremony."
     text = error['msg'].removeprefix('Value error, ').removeprefix('Assertion failed, ')
-    return text.replace('Input should be', 'must be')
+    for pattern, words in _WORDS.items():
+        text = re.sub(pattern, words, text)
+    return text
 
 # %% ../nbs/06_config.ipynb #e849da16
 def _line(error):
@@ -226,6 +257,9 @@ def _line(error):
     key, reason = '.'.join(str(p) for p in error['loc'] if _is_key(p)), _reason(error)
     if error['type'] == 'extra_forbidden':
         return unknown_name('key', key, _keys(Config))
+    is_other_type = error['type'].endswith(('_parsing', '_type'))
+    if is_other_type and NoneType in types_of(_keys(Config).get(key, Any)):
+        reason += ', or null'
     ours = error['type'] == 'value_error' # our own words
     shown = isinstance(error['input'], dict) or ours and repr(error['input']) in reason
     return f'{key}: {reason}' + ('' if shown else f", got {error['input']!r}")
@@ -247,12 +281,12 @@ def _lines(errors):
 
 # %% ../nbs/06_config.ipynb #45d24228
 def _keys(model, prefix=''):
-    "Every dotted key, sections included."
-    found = []
+    "Every dotted key, sections included, with its type."
+    found = {}
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            found += _keys(info.annotation, f'{prefix}{name}.')
-        found.append(prefix+name)
+            found |= _keys(info.annotation, f'{prefix}{name}.')
+        found[prefix+name] = info.annotation
     return found
 
 # %% ../nbs/06_config.ipynb #c0e01d09
@@ -265,67 +299,6 @@ def check_config(
     except ValidationError as e:
         raise ConfigError('\n'.join(dict.fromkeys(_lines(e.errors())))) from None
 
-# %% ../nbs/06_config.ipynb #7dc2213b
-PRESETS = Path(emotion_recognition.__file__).parent/'configs'
-
-def list_presets()->list[str]:
-    "Names of the presets that ship with the package."
-    return sorted(f.stem for f in PRESETS.glob('*.yaml'))
-
-# %% ../nbs/06_config.ipynb #183ccea0
-def names_config(
-    word:str, # of a command line
-)->bool:
-    "Whether it is a preset or a file, not key=value; a file's path may hold a `=`."
-    is_file = word.endswith(('.yaml', '.yml')) and Path(word).expanduser().is_file()
-    return '=' not in word or is_file
-
-# %% ../nbs/06_config.ipynb #1eb07321
-def _find(name, beside):
-    "The file that a preset's name or a path means."
-    if name.endswith(('.yaml', '.yml')):
-        path = (beside or Path())/Path(name).expanduser()
-        if not path.is_file():
-            raise ConfigError(f'{name}: no such file')
-        return path
-    if name not in list_presets():
-        unknown = unknown_name('preset', name, list_presets())
-        raise ConfigError(f'{unknown} A file of yours must end in .yaml')
-    return PRESETS/f'{name}.yaml'
-
-# %% ../nbs/06_config.ipynb #7e517c8f
-def _merge(base, over):
-    "`over` on top of `base`: sections key by key, everything else replaced."
-    both = dict(base)
-    for key, value in over.items():
-        deeper = key != 'loss' and isinstance(value, dict) and isinstance(base.get(key), dict)
-        both[key] = _merge(base[key], value) if deeper else value
-    return both
-
-def _read_values(path):
-    "What a file holds."
-    try:
-        values = yaml.safe_load(path.read_text(encoding='utf-8-sig')) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path.name}: is not YAML: {' '.join(str(e).split())}") from None
-    if not isinstance(values, dict):
-        kind = type(values).__name__
-        raise ConfigError(f'{path.name}: must hold keys and values, holds a {kind}')
-    return values
-
-# %% ../nbs/06_config.ipynb #3ea43206
-def _read_yaml(name, beside=None, seen=()):
-    "Values of a preset or a file, on top of those of its base."
-    path = _find(name, beside)
-    if path.resolve() in seen:
-        chain = ', '.join(p.name for p in seen)
-        raise ConfigError(f'{path.name}: is based on itself, by way of {chain}')
-    values = _read_values(path)
-    base = values.pop('base', None)
-    if base is None:
-        return values
-    return _merge(_read_yaml(base, path.parent, (*seen, path.resolve())), values)
-
 # %% ../nbs/06_config.ipynb #19abef81
 def load_config(
     name:str='base', # a preset or a .yaml file
@@ -333,26 +306,26 @@ def load_config(
     **sections,      # such as train=dict(lr=3e-4), loss='emd', seed=1
 )->Config:
     "A preset or file, changed by sections and overrides; `ConfigError` if something is wrong."
-    values = _merge(_read_yaml(name), sections)
+    values = merge_values(read_preset(name), sections)
+    for key in SECTIONS:
+        if not isinstance(values.setdefault(key, {}), (dict, BaseModel)):
+            raise ConfigError(f'{key}: must hold keys and values, got {plain_values(values[key])}')
     known = _settable_keys(values, overrides)
     for override in overrides:
         key, value = _parse_override(override, known)
-        *path, last = key.split('.')
-        section = values
-        for part in path:
-            section = section.setdefault(part, {})
-        section[last] = value
+        section, _, last = key.rpartition('.')
+        (values[section] if section else values)[last] = value
     return check_config(values)
 
 # %% ../nbs/06_config.ipynb #a5e80bda
 def _settable_keys(values, overrides):
-    "Every key that can be set, the chosen reader's own included."
-    reader = (values.get('data') or {}).get('name', 'synthetic')
+    "Every key that can be set, with its type; the chosen reader's own included."
+    reader = settle(values['data'].get('name', 'synthetic'), str)
     for override in overrides:
         if override.startswith('data.name='):
             reader = override.removeprefix('data.name=')
-    own = READERS[reader].options if reader in READERS else ()
-    return [*_keys(Config), *(f'data.{k}' for k in own)]
+    own = READERS[reader].options if reader in [*READERS] else {}
+    return _keys(Config) | {f'data.{key}': option.annotation for key, option in own.items()}
 
 def _parse_override(text, known):
     "Key and value of `key=value`."
@@ -361,22 +334,28 @@ def _parse_override(text, known):
         raise ConfigError(f'{text!r}: must be key=value, such as train.lr=3e-4')
     if key not in known:
         raise ConfigError(unknown_name('key', key, known))
+    if key in SECTIONS:
+        raise ConfigError(f'{key}: is a section; set its keys, such as train.lr=3e-4')
     try:
-        return key, yaml.safe_load(value) if value else None
-    except yaml.YAMLError:
-        raise ConfigError(f'{key}: {value!r} is not YAML; quote what has : or {{ in it') from None
+        return key, read_value(value, known[key])
+    except ValueError as e:
+        raise ConfigError(f'{key}: {e}') from None
 
-# %% ../nbs/06_config.ipynb #0da58c8e
-def config_text(
-    config:Config,
-)->str: # YAML
-    "Every key and its value."
+# %% ../nbs/06_config.ipynb #28c4c96d
+def _config_values(config):
+    "Every key and its value, nested as in YAML."
     values = config.model_dump(mode='json')
     emotions = config.data.model_extra.get('emotions')
     if isinstance(emotions, EmotionSet):
         fields = {k: getattr(emotions, k) for k in EmotionSet.__dataclass_fields__}
         values['data']['emotions'] = {k: list(v) for k, v in fields.items() if v is not None}
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return values
+
+def config_text(
+    config:Config,
+)->str: # YAML
+    "Every key and its value."
+    return write_yaml(_config_values(config))
 
 # %% ../nbs/06_config.ipynb #2417ab2f
 @patch
@@ -404,7 +383,7 @@ def flat_settings(
     config:Config,
 )->dict[str, Any]: # dotted key -> number, text or truth value
     "All values by their dotted keys, for a table or TensorBoard's HParams."
-    return _flat(yaml.safe_load(config_text(config)))
+    return _flat(_config_values(config))
 
 # %% ../nbs/06_config.ipynb #9d40df89
 def open_faces(

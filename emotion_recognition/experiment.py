@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 import emotion_recognition
@@ -34,7 +33,6 @@ from .checkpoints import Checkpoint, MetricsFile
 from emotion_recognition.config import (
     Config,
     ConfigError,
-    check_config,
     config_text,
     flat_settings,
     known_emotions,
@@ -173,7 +171,7 @@ def check_same_run(
     path = folder/'config.yaml'
     if not path.exists():
         return
-    old = flat_settings(check_config(yaml.safe_load(path.read_text())))
+    old = flat_settings(load_config(str(path)))
     new, free = flat_settings(config), (*CIRCUMSTANCES, 'train.epochs')
     differ = [f'{key}={old.get(key)}' for key in {**old, **new}
               if old.get(key) != new.get(key) and not key.startswith(free)]

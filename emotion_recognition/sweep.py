@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from fastcore.basics import patch
 
-from .config import Config, ConfigError, config_text, load_config, names_config
+from .config import Config, config_text, load_config
 from .core import Table, write_atomically
 from .experiment import check_same_run
 from .metrics import METRICS
+from .presets import ConfigError, names_config
 from .report import Run
+from .strict_yaml import plain_values, read_value
 
 # %% ../nbs/07a_sweep.ipynb #c67f0315
 def split_values(
@@ -73,19 +74,27 @@ def _grid(overrides):
 # %% ../nbs/07a_sweep.ipynb #eab7f8be
 def _value_name(text):
     "A value as part of a folder's name."
-    value = yaml.safe_load(text) if text else None
+    try:
+        value = plain_values(read_value(text))
+    except ValueError: # its key will say so
+        value = text
     if isinstance(value, dict):
-        return '+'.join(name if weight == 1 else f'{weight:g}{name}'
+        return '+'.join(name if weight == 1 else f'{weight}{name}'
                         for name, weight in value.items())
-    return re.sub(r'[^\w.\-+]+', '_', Path(text).stem if '/' in text else text).strip('_')
+    return _folder_name(Path(text).stem if '/' in text else text)
+
+def _folder_name(text):
+    "`text` with a `_` in place of what a folder's name may not have."
+    return re.sub(r'[^\w.\-+]+', '_', text).strip('_')
 
 def _run_name(preset, chosen, grid, *, with_preset):
     "The name of the run that has the values `chosen`."
-    parts = [Path(preset).stem] if with_preset else []
+    of_file = _folder_name(Path(preset).stem)
+    parts = [of_file] if with_preset else []
     for (key, values), value in zip(grid.items(), chosen):
         if len(values) > 1:
             parts.append(f"{key.rpartition('.')[2]}={_value_name(value)}")
-    return ','.join(parts) or Path(preset).stem
+    return ','.join(parts) or of_file
 
 # %% ../nbs/07a_sweep.ipynb #350d76da
 def _check_folders(plans):
@@ -94,7 +103,19 @@ def _check_folders(plans):
     twice = sorted({folder for folder in folders if folders.count(folder) > 1})
     if twice:
         raise ConfigError(f"{', '.join(twice)}: two runs would share the folder; "
-                          'the values of a key must differ in letters or digits')
+                          'the values of a key, and the names of files, must differ in letters '
+                          'or digits')
+
+def _once(plans):
+    "Each configuration once; says which runs are the same as another."
+    kept = {}
+    for plan in plans:
+        settings = plan.config.model_copy(update=dict(run=plan.config.run.model_copy(
+            update=dict(name=None))))
+        first = kept.setdefault(config_text(settings), plan)
+        if first is not plan:
+            print(f'{plan.name}: is the same run as {first.name}; it is trained once')
+    return list(kept.values())
 
 def plan_sweep(
     words:list[str], # presets or .yaml files, then key=value or key=a,b,c
@@ -112,6 +133,7 @@ def plan_sweep(
             wrong.append(f'{name}: {e}')
     if wrong:
         raise ConfigError('\n'.join(wrong))
+    plans = _once(plans)
     _check_folders(plans)
     return plans
 
