@@ -33,6 +33,7 @@ setup(
         'offline': cfg['offline_requirements'].split(),
         'embed': cfg['embed_requirements'].split(),
         'ray': cfg['ray_requirements'].split(),
+        'onnx': cfg['onnx_requirements'].split(),
         'dev': cfg['dev_requirements'].split(),
     },
     entry_points={
