@@ -8,6 +8,7 @@ __all__ = []
 # %% ../nbs/11_all.ipynb #b794d4de
 from .calibration import *
 from .callbacks import *
+from .card import *
 from .checkpoints import *
 from .compare import *
 from .config import *
