@@ -38,6 +38,7 @@ from .synthetic import *
 from .train import *
 from .valence_arousal import *
 from .viz import *
+from .weights import *
 
 # %% ../nbs/11_all.ipynb #c86ad95b
 __all__ = [name for name in list(globals()) if not name.startswith('_')]

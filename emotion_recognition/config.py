@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Positive', 'NotNegative', 'Share', 'FolderName', 'PathText', 'LossName', 'OptimizerName', 'ModelName', 'MonitorName',
-           'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config', 'check_config',
-           'load_config', 'config_text', 'flat_settings', 'open_faces', 'in_order', 'known_emotions']
+           'DeviceName', 'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config',
+           'check_config', 'load_config', 'config_text', 'flat_settings', 'open_faces', 'in_order', 'known_emotions']
 
 # %% ../nbs/06_config.ipynb #ed496d2a
 import inspect
@@ -36,8 +36,9 @@ from .core import unknown_name
 from .data import READERS, FaceDataset, OnBad, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .losses import list_losses
-from .models import list_models
+from .models import check_model_name
 from .presets import SECTIONS, ConfigError, merge_values, read_preset
+from .processes import check_device_name
 from .strict_yaml import plain_values, read_value, settle, types_of, write_yaml
 from .train import Precision, Schedule, Watch
 
@@ -66,25 +67,21 @@ def _known(kind, names):
         return name
     return AfterValidator(check)
 
-def _check_model(name):
-    "A timm name; what follows a dot names its weights."
-    known = list_models('*')
-    if name.split('.')[0] not in known:
-        raise ValueError(unknown_name('model', name, known))
-    return name
-
-def _check_monitor(name):
-    "`valid_loss`, or a metric that has a better end."
-    try:
-        Watch(name)
-    except ValueError as e: # it names its key
-        raise ConfigError(str(e)) from None
-    return name
+def _by(check):
+    "A check by a function that raises `ValueError` and names its key."
+    def checked(name):
+        try:
+            check(name)
+        except ValueError as e:
+            raise ConfigError(str(e)) from None
+        return name
+    return AfterValidator(checked)
 
 LossName = Annotated[str, _known('loss', list_losses)]
 OptimizerName = Annotated[str, _known('optimizer', list_optimizers)]
-ModelName = Annotated[str, AfterValidator(_check_model)]
-MonitorName = Annotated[str, AfterValidator(_check_monitor)]
+ModelName = Annotated[str, _by(check_model_name)]
+MonitorName = Annotated[str, _by(Watch)]
+DeviceName = Annotated[str, AfterValidator(check_device_name)]
 
 # %% ../nbs/06_config.ipynb #81c98da3
 class ModelConfig(_Section):
@@ -122,7 +119,7 @@ class TrainConfig(_Optimization):
     precision:Precision = Field('float32', description='mixed precision unless float32')
     channels_last:bool = Field(True, description='memory layout; faster, same result')
     compile:bool = Field(False, description='use torch.compile')
-    device:str = Field('auto', description='auto, cpu, cuda or cuda:1')
+    device:DeviceName = Field('auto', description='auto, cpu, cuda, cuda:1, mps or xpu')
     resume:bool = Field(False, description='resume from the last checkpoint of the run folder')
 
 class RunConfig(_Section):
