@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['reliability', 'expected_calibration_error', 'brier_score', 'negative_log_likelihood', 'Calibration', 'calibration',
-           'scale_temperature', 'fit_temperature', 'TemperatureScaling', 'temperature_scaling']
+           'scale_temperature', 'fit_temperature', 'TemperatureScaling', 'temperature_scaling',
+           'cross_fitted_temperature']
 
 # %% ../nbs/04b_calibration.ipynb #439b4637
 from dataclasses import asdict, dataclass, replace
@@ -123,7 +124,9 @@ def scale_temperature(
         raise ValueError(f"temperature: {temperature}; must be over 0")
     with np.errstate(divide='ignore'):
         logits = np.log(predictions.probs)/temperature
-    return replace(predictions, probs=np.exp(log_softmax(logits, axis=1)))
+    known = predictions.provenance
+    about = {**known, 'temperature': known.get('temperature', 1)*temperature}
+    return replace(predictions, probs=np.exp(log_softmax(logits, axis=1)), provenance=about)
 
 # %% ../nbs/04b_calibration.ipynb #36a32600
 def _search_temperature(cost, bound):
@@ -167,6 +170,7 @@ class TemperatureScaling(Rendered):
     faces:int               # of the half that judged
     before:dict[str, float] # on that half: scores and metrics
     after:dict[str, float]
+    how:str='on the judging half'
 
     def summary(self):
         score = 'negative_log_likelihood'
@@ -178,7 +182,7 @@ class TemperatureScaling(Rendered):
 
     def table(self)->Table:
         "Before and after."
-        header = ['on the judging half', 'before', f'after, T = {self.temperature:.3f}']
+        header = [self.how, 'before', f'after, T = {self.temperature:.3f}']
         rows = [[k.replace('_', ' '), self.before[k], self.after[k]] for k in self.before]
         return Table(header, rows)
 
@@ -205,3 +209,23 @@ def temperature_scaling(
     temperature = fit_temperature(fitting)
     scaled = scale_temperature(judging, temperature)
     return TemperatureScaling(name, temperature, len(judging), _judge(judging), _judge(scaled))
+
+# %% ../nbs/04b_calibration.ipynb #34a79c1c
+def cross_fitted_temperature(
+    predictions:Predictions,
+    *,
+    folds:int=10,
+    seed:int=0, # of the folds
+)->TemperatureScaling: # the temperature of all faces; each face is judged by one of other faces
+    "A temperature fitted on all faces, and what such a temperature does to faces not in the fit."
+    n = len(predictions)
+    if n < 2*folds:
+        raise NotComputable(f"{predictions.name}: {n} faces; must be {2*folds} or more")
+    order, probs = np.random.default_rng(seed).permutation(n), predictions.probs.copy()
+    for part in np.array_split(order, folds):
+        others = predictions.choose(np.setdiff1d(order, part))
+        scaled = scale_temperature(predictions.choose(part), fit_temperature(others))
+        probs[part] = scaled.probs
+    temperature, after = fit_temperature(predictions), _judge(replace(predictions, probs=probs))
+    return TemperatureScaling(predictions.name, temperature, n, _judge(predictions), after,
+                              f'cross-fitted, {folds} folds')

@@ -98,8 +98,9 @@ def _check(self:Predictions):
 # %% ../nbs/04_eval.ipynb #d64155b5
 @patch(as_prop=True)
 def name(self:Predictions)->str:
-    "The run's name, or 'model'."
-    return self.provenance.get('run', 'model')
+    "The run's name, or 'model'; and its temperature, if that is not 1."
+    name, temperature = self.provenance.get('run', 'model'), self.provenance.get('temperature', 1)
+    return name if temperature == 1 else f'{name}, T = {temperature:.3f}'
 
 @patch
 def named(self:Predictions,
@@ -218,8 +219,9 @@ def predict_split(
     if model.emotions.names != faces.emotions.names:
         raise ValueError(f"model: predicts {', '.join(model.emotions.names)}; "
                          f"must be those of the faces: {', '.join(faces.emotions.names)}")
-    logits = model_outputs(model, faces, model, batch_size)
-    return predictions_for(faces, logits.double().softmax(-1).numpy(), **about)
+    logits = model_outputs(model, faces, model, batch_size).double()/model.temperature
+    about |= {} if model.temperature == 1 else dict(temperature=model.temperature)
+    return predictions_for(faces, logits.softmax(-1).numpy(), **about)
 
 # %% ../nbs/04_eval.ipynb #8563ae44
 class Interval(NamedTuple):

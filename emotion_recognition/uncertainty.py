@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['risk_curve', 'area_under_risk', 'excess_area', 'ScoreQuality', 'RiskCoverage', 'risk_coverage', 'vote_noise',
-           'if_right', 'share_scores', 'mutual_information', 'vary_image', 'varied_shares']
+           'if_right', 'share_scores', 'mutual_information', 'vary_image', 'varied_shares', 'logit_energy',
+           'FeatureDistance', 'fit_feature_distance', 'auroc', 'spoil_faces', 'strangeness', 'uncertainty_study']
 
-# %% ../nbs/04e_uncertainty.ipynb #3ba0bb27
-import json
+# %% ../nbs/04e_uncertainty.ipynb #e5b30e72
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from fastcore.basics import patch
-from scipy.special import entr
-from scipy.stats import binom
+from scipy.special import entr, logsumexp, softmax
+from scipy.stats import binom, rankdata
+from torch.nn.functional import interpolate
 
+from .calibration import cross_fitted_temperature
 from .core import Rendered, Table
 from .data import FaceDataset
 from emotion_recognition.eval import (
@@ -25,9 +26,13 @@ from emotion_recognition.eval import (
     NotComputable,
     Predictions,
     bootstrap_intervals,
+    bootstrap_means,
     model_outputs,
+    plain,
+    predictions_for,
 )
-from .metrics import total_variation
+from .loaders import create_loader
+from .metrics import compute_metrics, total_variation
 from .models import EmotionModel
 
 # %% ../nbs/04e_uncertainty.ipynb #815c7488
@@ -211,3 +216,137 @@ def varied_shares(
         return torch.stack([model.distribution(x) for x in vary_image(images).values()], 1)
     found = model_outputs(model, faces, shares, batch_size).double().numpy()
     return dict(zip(['plain', 'mirrored', 'right', 'left', 'down', 'up'], found.swapaxes(0, 1)))
+
+# %% ../nbs/04e_uncertainty.ipynb #a7d835c5
+def logit_energy(
+    logits:np.ndarray, # [N,C]
+)->np.ndarray:         # [N], larger for images that no emotion claims
+    "Negative log-sum-exp of the logits."
+    return -logsumexp(logits, axis=1)
+
+# %% ../nbs/04e_uncertainty.ipynb #c49fe600
+@dataclass
+class FeatureDistance:
+    "Distance to some features, by their mean and the directions of most variance."
+    mean:np.ndarray     # [F]
+    axes:np.ndarray     # [K,F], orthonormal
+    variance:np.ndarray # [K], along the axes
+    rest:float          # variance in each other direction
+
+    def __call__(self,
+        features:np.ndarray, # [N,F]
+    )->np.ndarray:           # [N], squared; F on average for the faces it was fitted on
+        "Squared Mahalanobis distance."
+        apart = features-self.mean
+        along = apart@self.axes.T
+        others = (apart**2).sum(1)-(along**2).sum(1)
+        return (along**2/self.variance).sum(1) + others/self.rest
+
+# %% ../nbs/04e_uncertainty.ipynb #00d452d4
+def fit_feature_distance(
+    features:np.ndarray, # [N,F] of training faces, as `model.embed` gives them
+    axes:int=32,         # directions to keep, fewer than N and F
+)->FeatureDistance:
+    "Mean, main directions, and variances of some features."
+    mean = features.mean(0)
+    _, size, directions = np.linalg.svd(features-mean, full_matrices=False)
+    variance = size**2/len(features)
+    rest = variance[axes:].sum()/(features.shape[1]-axes)
+    return FeatureDistance(mean, directions[:axes], variance[:axes], float(rest))
+
+# %% ../nbs/04e_uncertainty.ipynb #e3c76846
+def auroc(
+    ordinary:np.ndarray, # [N] scores
+    strange:np.ndarray,  # [M] scores
+)->float:                # 0 to 1
+    "Probability that a strange image has the higher score; ties count half."
+    n, m = len(ordinary), len(strange)
+    ranks = rankdata(np.concatenate([ordinary, strange]))[n:]
+    return float((ranks.sum()-m*(m+1)/2)/(n*m))
+
+# %% ../nbs/04e_uncertainty.ipynb #c6177a1d
+def spoil_faces(
+    images:torch.Tensor, # uint8 [N,3,S,S]
+)->dict[str, torch.Tensor]: # name -> uint8 [N,3,S,S]
+    "The images upside down, and blurred."
+    side = images.shape[-1]
+    small = interpolate(images.float(), (12, 12), mode='area')
+    blurred = interpolate(small, (side, side), mode='bicubic').round().clamp(0, 255)
+    return {'upside down': images.flip(2), 'blurred': blurred.to(torch.uint8)}
+
+# %% ../nbs/04e_uncertainty.ipynb #e1522c91
+@torch.no_grad()
+def strangeness(
+    model:EmotionModel,  # in evaluation mode
+    images:torch.Tensor, # uint8 [N,3,S,S]
+    distance:FeatureDistance,
+)->dict[str, np.ndarray]: # name -> [N]
+    "Scores of some images: how unlike the training faces they are."
+    features = torch.cat([model.embed(x) for x in images.split(64)])
+    logits, features = model.head(features).double().numpy(), features.double().numpy()
+    entropy = share_scores(softmax(logits, 1))['entropy']
+    return {'entropy': entropy, 'energy': logit_energy(logits), 'distance': distance(features)}
+
+# %% ../nbs/04e_uncertainty.ipynb #632ea93f
+def _score_errors(varied, target):
+    "Name -> [N]: errors, and the scores that are to sort them."
+    plain, six = varied['plain'], np.stack([*varied.values()])
+    both = six[:2] # plain and mirrored
+    return {'total variation': total_variation(plain, target),
+            'wrong': (plain.argmax(1) != target.argmax(1)).astype(float), **share_scores(plain),
+            'disagreement with the mirror image': mutual_information(both),
+            'disagreement of six variations': mutual_information(six)}
+
+# %% ../nbs/04e_uncertainty.ipynb #abf43ad8
+def _averaging(varied, faces):
+    "Averages over variations -> metric -> its mean, and the difference from the plain prediction."
+    six = np.stack([*varied.values()])
+    kinds = {'plain': six[0], 'mirrored': six[:2].mean(0), 'six variations': six.mean(0)}
+    names, target = ['total_variation', 'kl', 'js', 'top1'], faces.target.astype(float)
+    values = np.stack([[*compute_metrics(p, target, faces.emotions, names,
+                                         per_sample=True).values()] for p in kinds.values()])
+    apart = (values-values[0]).reshape(-1, len(faces)) # [kinds*metrics,N]
+    intervals = bootstrap_intervals(apart.mean(1), bootstrap_means(apart.T, 1000))
+    cells = zip(values.mean(-1).ravel().tolist(), intervals)
+    return {kind: {name: dict(mean=mean, difference=list(interval))
+                   for name, (mean, interval) in zip(names, cells)} for kind in kinds}
+
+# %% ../nbs/04e_uncertainty.ipynb #87967a5c
+def _strange_images(model, faces, train_faces, photographs):
+    "Score -> kind of image -> AUROC, against 500 of the faces."
+    def images(data, n):
+        chosen = np.linspace(0, len(data)-1, min(n, len(data))).astype(int)
+        loader = create_loader(data.choose(chosen), 64, model.image_size)
+        return torch.cat([batch.images for batch in loader])
+    ordinary = images(faces, 500)
+    with torch.no_grad():
+        features = [model.embed(x) for x in images(train_faces, 2000).split(64)]
+    distance = fit_feature_distance(torch.cat(features).double().numpy())
+    known = strangeness(model, ordinary, distance)
+    kinds = photographs | spoil_faces(ordinary)
+    found = {kind: strangeness(model, x, distance) for kind, x in kinds.items()}
+    return {score: {kind: auroc(known[score], s[score]) for kind, s in found.items()}
+            for score in known}
+
+# %% ../nbs/04e_uncertainty.ipynb #df6891bd
+def uncertainty_study(
+    model:EmotionModel,      # in evaluation mode
+    faces:FaceDataset,       # with votes, such as the validation split
+    train_faces:FaceDataset, # 2,000 of them give the mean and spread of the features
+    photographs:dict[str, torch.Tensor], # strange images: kind -> uint8 [N,3,S,S]
+)->dict: # JSON-able
+    "What each score of uncertainty is worth for a model, in numbers."
+    varied = varied_shares(model, faces)
+    predictions = predictions_for(faces, varied['plain'])
+    right = if_right(predictions)
+    columns = _score_errors(varied, faces.target.astype(float))
+    columns['noise'] = vote_noise(predictions.probs, predictions.votes.sum(1))
+    columns['if right'] = total_variation(right.probs, right.target)
+    return dict(
+        backbone=model.backbone.default_cfg['architecture'], temperature=model.temperature,
+        fingerprint=faces.fingerprint, faces=len(faces), train_faces=min(2000, len(train_faces)),
+        columns={name: np.round(column, 4).tolist() for name, column in columns.items()},
+        averaged=_averaging(varied, faces),
+        scaling=plain(cross_fitted_temperature(predictions)),
+        strange=_strange_images(model, faces, train_faces, photographs),
+        images={kind: len(x) for kind, x in photographs.items()})
