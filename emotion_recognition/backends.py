@@ -36,14 +36,21 @@ class Predictor:
     ):
         self.name, self.calls, self.mirrored = name, calls, mirrored
 
-    def __call__(self,
+    def members(self,
         images:torch.Tensor, # uint8 [B,3,S,S]
-    )->np.ndarray:           # [M,B,C] float64, rows sum to 1
+    )->np.ndarray:           # [M,B,C] float64; mirrored: [2M,B,C], the mirror images last
+        "Every prediction that is averaged."
         shares = [call(images) for call in self.calls]
         if self.mirrored:
             flipped = images.flip(-1)
-            shares = [(a+call(flipped))/2 for a, call in zip(shares, self.calls)]
+            shares += [call(flipped) for call in self.calls]
         return np.stack(shares)
+
+    def __call__(self,
+        images:torch.Tensor, # uint8 [B,3,S,S]
+    )->np.ndarray:           # [M,B,C] float64, rows sum to 1
+        members = self.members(images)
+        return members.reshape(-1, len(self.calls), *members.shape[1:]).mean(0)
 
 # %% ../nbs/07e_backends.ipynb #55b033a1
 @torch.no_grad()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAIN_METRICS', 'training_mean', 'metrics_with_baselines', 'metrics_table', 'Findings', 'examine', 'report_text',
-           'write_report', 'Run', 'evaluated_run', 'evaluate_run', 'compare_runs']
+           'write_report', 'Run', 'evaluated_run', 'evaluate_run', 'compare_runs', 'calibrate_run']
 
 # %% ../nbs/06a_report.ipynb #bdf5df6a
 import json
@@ -22,6 +22,8 @@ from emotion_recognition.calibration import (
     Calibration,
     TemperatureScaling,
     calibration,
+    cross_fitted_temperature,
+    scale_temperature,
     temperature_scaling,
 )
 from .compare import Comparison, compare
@@ -39,7 +41,7 @@ from emotion_recognition.eval import (
 )
 from .metrics import METRICS, compute_metrics
 from .mistakes import main_figures
-from .models import EmotionModel
+from .models import EmotionModel, write_temperature
 from .people import HumanCeiling, human_ceiling
 from .valence_arousal import ValenceArousalError, valence_arousal_error
 from .viz import forest_plot, gallery, png_bytes, training_curves
@@ -376,3 +378,21 @@ def _comparison_text(compared, found):
     title = f'# Comparison of {len(found)} runs'
     picture = '![Forest plot](comparison.png)'
     return f'{title}\n\n{lead}\n\n{_about(found[0])}\n\n{body}\n\n{picture}\n'
+
+# %% ../nbs/06a_report.ipynb #31a8e606
+def calibrate_run(
+    run:str|Path,     # a run folder
+    *,
+    write:bool=False, # keep the temperature
+)->TemperatureScaling:
+    "What a temperature does to a run's predictions, cross-fitted; keep it on demand."
+    run = Path(run).expanduser()
+    predictions = load_predictions(run)
+    found = cross_fitted_temperature(predictions)
+    if write:
+        scaled = scale_temperature(predictions, found.temperature)
+        fitted_on = predictions.provenance.get('fingerprint', 'its own faces')
+        scaled.provenance['temperature_fitted_on'] = fitted_on
+        write_temperature(run/'best', scaled.provenance['temperature'])
+        scaled.save(run/'predictions.npz')
+    return found
