@@ -36,6 +36,7 @@ from .strict_yaml import *
 from .sweep import *
 from .synthetic import *
 from .train import *
+from .uncertainty import *
 from .valence_arousal import *
 from .viz import *
 from .weights import *

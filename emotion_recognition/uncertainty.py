@@ -345,7 +345,7 @@ def uncertainty_study(
     return dict(
         backbone=model.backbone.default_cfg['architecture'], temperature=model.temperature,
         fingerprint=faces.fingerprint, faces=len(faces), train_faces=min(2000, len(train_faces)),
-        columns={name: np.round(column, 4).tolist() for name, column in columns.items()},
+        columns={name: [float(f'{x:.4g}') for x in column] for name, column in columns.items()},
         averaged=_averaging(varied, faces),
         scaling=plain(cross_fitted_temperature(predictions)),
         strange=_strange_images(model, faces, train_faces, photographs),
