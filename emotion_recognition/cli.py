@@ -335,6 +335,8 @@ def _output_format(args):
     option('--emotions', choices=['13'], help='derive shares of these emotions'),
     option('--mirrored', action='store_true',
            help='average over each face and its mirror image; twice the time'),
+    option('--backend', choices=['auto', 'torch', 'onnx', 'openvino'], default='auto',
+           help='what computes the shares (default: auto, the fastest)'),
     option('--strict', action='store_true', help='stop at the first image that cannot be read'),
     examples='''
   emorec_predict photo.jpg                                     the model of this package
@@ -348,7 +350,8 @@ def _predict(args):
     from emotion_recognition.predict import predict, split_words
     models, paths = split_words(args.words)
     emotions = EMOTIONS13 if args.emotions else None
-    found = predict(paths, models, emotions=emotions, mirrored=args.mirrored, strict=args.strict)
+    found = predict(paths, models, emotions=emotions, mirrored=args.mirrored, strict=args.strict,
+                    backend=args.backend)
     if args.out:
         found.save(args.out, form)
     else:

@@ -334,12 +334,13 @@ def _predict_images(items, model, predictor, batch_size, strict):
 # %% ../nbs/08_predict.ipynb #40a90840
 WHOLE_IMAGE = 'Each image is taken as a tight crop of one upright face.'
 
-def _how(models, mirrored):
+def _how(models, predictor):
     "How the shares were made, one line per step that is not the usual one."
     scaled = [f'{model.temperature:.3g}' for model in models if model.temperature != 1]
     lines = {f'The shares are the mean over {len(models)} models.': len(models) > 1,
-             'The shares are the mean over each face and its mirror image.': mirrored,
-             f"Logits are divided by the temperature {', '.join(scaled)}.": scaled}
+             'The shares are the mean over each face and its mirror image.': predictor.mirrored,
+             f"Logits are divided by the temperature {', '.join(scaled)}.": scaled,
+             predictor.note: predictor.note}
     return [line for line, holds in lines.items() if holds]
 
 # %% ../nbs/08_predict.ipynb #c9a7c2c5
@@ -351,15 +352,16 @@ def predict(
     mirrored:bool=False,             # average over each face and its mirror image; twice the time
     batch_size:int=64,
     strict:bool=False,               # stop at the first image that cannot be read
+    backend:str='auto',              # auto, torch, onnx or openvino
 )->FacePredictions:
     "The distribution over emotions for every image; images that cannot be read are listed."
     items, models = list_images(sources), open_models(model)
-    predictor = create_predictor(models, mirrored=mirrored)
+    predictor = create_predictor(models, backend=backend, mirrored=mirrored, faces=len(items))
     faces, members, errors = _predict_images(items, models[0], predictor, batch_size, strict)
     ids, images = [face.id for face in faces], [face.source for face in faces]
     found = FacePredictions(
         ids, members.mean(0), models[0].emotions, errors=errors, sources=images,
-        notes=[WHOLE_IMAGE, *_how(models, mirrored)] if len(ids) else [],
+        notes=[WHOLE_IMAGE, *_how(models, predictor)] if len(ids) else [],
         disagreement=mutual_information(members) if len(models) > 1 or mirrored else None)
     return found if emotions is None else found.translate(emotions)
 
