@@ -6,6 +6,8 @@
 __all__ = []
 
 # %% ../nbs/11_all.ipynb #b794d4de
+from .augmentation import *
+from .backends import *
 from .calibration import *
 from .callbacks import *
 from .card import *
