@@ -294,8 +294,8 @@ def _score_errors(varied, target):
     both = six[:2] # plain and mirrored
     return {'total variation': total_variation(plain, target),
             'wrong': (plain.argmax(1) != target.argmax(1)).astype(float), **share_scores(plain),
-            'disagreement with the mirror image': mutual_information(both),
-            'disagreement of six variations': mutual_information(six)}
+            'disagreement (mirrored)': mutual_information(both),
+            'disagreement (six)': mutual_information(six)}
 
 # %% ../nbs/04e_uncertainty.ipynb #abf43ad8
 def _averaging(varied, faces):
