@@ -27,6 +27,7 @@ from .metrics import *
 from .mistakes import *
 from .models import *
 from .overview import *
+from .parts import *
 from .people import *
 from .photographs import *
 from .predict import *

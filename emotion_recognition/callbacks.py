@@ -154,10 +154,8 @@ class TensorBoard(Callback):
     def after_fit(self, trainer):
         results = trainer.history[-1] if trainer.history else {}
         results = {f'final/{name}': results[name] for name in METRICS if name in results}
-        for summary in hparams(self.settings, results):
+        for summary in hparams(self.settings, results): # names only; the run writes the values
             self.writer.file_writer.add_summary(summary)
-        for name, value in results.items():
-            self.writer.add_scalar(name, value, trainer.step)
         self.writer.close()
 
 # %% ../nbs/03a_callbacks.ipynb #8618d087

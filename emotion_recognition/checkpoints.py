@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 from fastcore.basics import patch
+from safetensors import SafetensorError
 
 from .core import recover_folder, write_atomically, write_folder
 from .models import EmotionModel
-from .train import Callback, Trainer, Watch
+from .train import Callback, Trainer, TrainingError, Watch
 
 # %% ../nbs/03b_checkpoints.ipynb #6caefb2b
 def _save_model(model, folder):
@@ -32,10 +33,21 @@ class Checkpoint(Callback):
 
     def after_epoch(self, trainer):
         better = self.watch.better(trainer.record)
-        if not trainer.process.first: return
+        if not trainer.process.first:
+            return
         if better:
-            write_folder(self.folder/'best', lambda new: _save_model(trainer.valid_model, new))
-        write_folder(self.folder/'last', lambda new: self.save_last(trainer, new))
+            self.keep('best', lambda new: _save_model(trainer.valid_model, new))
+        self.keep('last', lambda new: self.save_last(trainer, new))
+
+    def keep(self, name, write):
+        "Replace a folder; `TrainingError` if there is no room."
+        try:
+            write_folder(self.folder/name, write)
+        except (OSError, SafetensorError, RuntimeError) as e: # each writer has its own error
+            reason = str(e).splitlines()[0]
+            raise TrainingError(
+                f'{self.folder/name}: no room to write it, or no right to ({reason}); free some '
+                'and resume with train.resume=true. The checkpoint before is whole.') from None
 
     def save_last(self, trainer, folder):
         _save_model(trainer.model, folder)
@@ -90,7 +102,8 @@ def resume(self:Trainer,
     best, last = Path(folder)/'best', Path(folder)/'last'
     recover_folder(best)
     recover_folder(last)
-    if not last.exists(): return False
+    if not last.exists():
+        return False
     callbacks = self.stateful()
     state = _read_state(last/'trainer.pt', callbacks)
     self.model.load_state_dict(EmotionModel.from_pretrained(last).state_dict())

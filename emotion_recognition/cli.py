@@ -12,8 +12,10 @@ import json
 import os
 import signal
 import sys
+import sysconfig
 import textwrap
 import threading
+import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,11 +76,59 @@ def create_parser(
         parser.add_argument(*names, **settings)
     return parser
 
-# %% ../nbs/10_cli.ipynb #a1854fa4
+# %% ../nbs/10_cli.ipynb #de738a65
 def _end(name, message, code):
     "Say why a command ends; its exit code."
     print(f'emorec_{name}: {message}', file=sys.stderr)
     return code
+
+def _accept_any_text():
+    "Print what the terminal's encoding lacks as an escape, instead of an error."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
+
+def _close_output():
+    "Whoever read the output has enough of it, as `head` does; a quiet exit code."
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+# %% ../nbs/10_cli.ipynb #d0797f12
+def _is_message(error):
+    "Whether a `raise` of this package, or of the user's own code, made it: a message for people."
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    libraries = [sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')]
+    foreign = last.filename.startswith(tuple(libraries)) and _HOME not in last.filename
+    return not foreign and (not last.line or 'raise' in last.line)
+
+_HOME = str(Path(emotion_recognition.__file__).parent)
+
+def _fault(error):
+    "The line for an error that nobody expected."
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if _HOME in f.filename] or frames
+    place = f' in {Path(own[-1].filename).name}, line {own[-1].lineno}' if own else ''
+    reason = next(iter(str(error).strip().splitlines()), '')
+    return (f'{type(error).__name__}{place}: {reason}; this should not happen, EMOREC_TRACEBACK=1 '
+            'shows the traceback for a report')
+
+# %% ../nbs/10_cli.ipynb #a1854fa4
+def _explain(error):
+    "A line for an error, and the exit code."
+    if isinstance(error, (RuntimeError, MemoryError)):
+        from emotion_recognition.experiment import lacks_compiler, lacks_memory
+        from emotion_recognition.train import TrainingError
+        if isinstance(error, TrainingError):
+            return error, 1
+        if lacks_memory(error):
+            return ('no memory left; lower train.batch_size and raise train.accumulate by as much, '
+                    'or lower data.image_size, or set train.precision=bfloat16'), 1
+        if lacks_compiler(error):
+            return ('train.compile: there is no compiler here; install one for C++, or set '
+                    'train.compile=false'), 1
+    is_message = isinstance(error, (OSError, ImportError))
+    is_message |= isinstance(error, ValueError) and _is_message(error)
+    return (error, 2) if is_message else (_fault(error), 1)
 
 def run_command(
     name:str,                 # a key of `COMMANDS`
@@ -87,17 +137,17 @@ def run_command(
     "Parse, run, and turn an error into a line and an exit code."
     command = COMMANDS[name]
     parsed = create_parser(command).parse(args)
+    _accept_any_text()
     try:
         return command.run(parsed) or 0
     except KeyboardInterrupt as e:
         return _end(name, f'stopped; {e}' if str(e) else 'stopped', 130)
-    except (ValueError, OSError, ImportError) as e:
-        return _end(name, e, 2)
-    except RuntimeError as e:
-        from emotion_recognition.train import TrainingError
-        if not isinstance(e, TrainingError):
-            raise
-        return _end(name, e, 1)
+    except BrokenPipeError:
+        return _close_output()
+    except Exception as e: # the net under every command
+        if os.environ.get('EMOREC_TRACEBACK', '0') not in ('', '0'):
+            traceback.print_exc()
+        return _end(name, *_explain(e))
 
 # %% ../nbs/10_cli.ipynb #d0b83b26
 def _show(tables, notes=None):
@@ -162,7 +212,8 @@ def _train(args):
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-    if int(os.environ.get('RANK', 0)) == 0: # the first of several processes
+    from emotion_recognition.processes import torchrun_rank
+    if not torchrun_rank(): # alone, or the first of several
         print('\nValidation faces, by the weights of the best epoch:\n')
         _show(run.tables())
         print(f'\nrun folder: {run.folder}')

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from csv import writer
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -49,7 +50,11 @@ def write_folder(
     fresh = folder.with_name(f'.{folder.name}.writing')
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    write(fresh)
+    try:
+        write(fresh)
+    except BaseException: # a full disk, or Ctrl-C
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     shutil.rmtree(_aside(folder), ignore_errors=True)
     if folder.exists():
         folder.rename(_aside(folder))
@@ -70,8 +75,12 @@ def cache_folder()->Path:
     given = os.environ.get('EMOREC_CACHE')
     if given:
         return Path(given).expanduser()
-    home = os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache'
-    return Path(home)/'emotion_recognition'
+    if os.environ.get('XDG_CACHE_HOME'):
+        return Path(os.environ['XDG_CACHE_HOME']).expanduser()/'emotion_recognition'
+    try:
+        return Path.home()/'.cache'/'emotion_recognition'
+    except RuntimeError: # a container may know no home
+        return Path(tempfile.gettempdir())/'emotion_recognition'
 
 # %% ../nbs/00_core.ipynb #d3dfd408
 def show_progress()->bool:

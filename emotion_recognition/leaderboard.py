@@ -74,7 +74,7 @@ def run_cost(
 )->dict[str, float]:
     "What a run took, from cost.json."
     path = folder/'cost.json'
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
 
 # %% ../nbs/07b_leaderboard.ipynb #9d3e4cef
 def _setting(folder):
@@ -82,8 +82,22 @@ def _setting(folder):
     if not (folder/'config.yaml').is_file():
         return folder.name
     settings = flat_settings(Run(folder).config)
-    return json.dumps({k: v for k, v in settings.items()
-                       if k != 'seed' and not k.startswith(CIRCUMSTANCES)})
+    path = folder/'environment.json'
+    data = json.loads(path.read_text(encoding='utf-8'))['data'] if path.is_file() else {}
+    trained_on = [data.get('train', {}).get(key) for key in ('fingerprint', 'pictures')]
+    return json.dumps([trained_on, {k: v for k, v in settings.items()
+                                    if k != 'seed' and not k.startswith(CIRCUMSTANCES)}])
+
+def _seed(folder):
+    "The seed of a run; its name if it has no configuration."
+    return Run(folder).config.seed if (folder/'config.yaml').is_file() else folder.name
+
+def _one_per_seed(group):
+    "The first member of each seed, and how many are left out."
+    first = {}
+    for folder, predictions in group:
+        first.setdefault(_seed(folder), (folder, predictions))
+    return list(first.values()), len(group)-len(first)
 
 # %% ../nbs/07b_leaderboard.ipynb #79fd3f34
 def _by_key(items, key):
@@ -102,26 +116,30 @@ def _shared_name(names):
 def _mean_interval(intervals):
     return Interval(*(float(np.mean(values)) for values in zip(*intervals)))
 
-def _row(folders, found):
+def _row(folders, found, repeated):
     "The row of runs that differ only in the seed."
+    again = f' ({repeated} repeated)' if repeated else ''
     costs = [cost for cost in map(run_cost, folders) if cost]
     cost = {k: float(np.mean([c[k] for c in costs])) for k in (costs[0] if costs else ())}
     every = [metric_intervals(predictions) for predictions in found]
     if len(found) == 1:
-        return Row(found[0].name, 1, every[0], None, cost)
+        return Row(found[0].name+again, 1, every[0], None, cost)
     name = _shared_name([p.name for p in found])
     mean = {m: _mean_interval([metrics[m] for metrics in every]) for m in every[0]}
     spread = {m: float(np.std([metrics[m].value for metrics in every], ddof=1)) for m in mean}
-    return Row(name, len(found), mean, spread, cost)
+    return Row(name+again, len(found), mean, spread, cost)
 
 # %% ../nbs/07b_leaderboard.ipynb #20ea2a7a
 def _board(members, by):
     "Rows for runs with the same faces; each member is a folder and its predictions."
-    groups = [list(zip(*group)) for group in _by_key(members, lambda m: _setting(m[0])).values()]
+    groups = [_one_per_seed(group) for group in _by_key(members, lambda m: _setting(m[0])).values()]
     sign = -1 if METRICS[by].higher_is_better else 1
-    rows = sorted((_row(*group) for group in groups), key=lambda row: sign*row.metrics[by].value)
+    rows = sorted((_row(*zip(*group), repeated) for group, repeated in groups),
+                  key=lambda row: sign*row.metrics[by].value)
+    members = [member for group, _ in groups for member in group]
     extra = []
-    for _, found in groups:
+    for group, _ in groups:
+        found = [predictions for _, predictions in group]
         if len(found) > 1:
             name = _shared_name([p.name for p in found])
             extra.append(ensemble(*found).named(f'mean of {len(found)} seeds: {name}'))
@@ -153,7 +171,8 @@ def _gib(size):
     return f'{size/2**30:.1f} GiB' if size else '' # not known on Windows
 
 def _value(row, metric):
-    if metric not in row.metrics: return '-'
+    if metric not in row.metrics:
+        return '-'
     value = row.metrics[metric]
     return f'{value.value:.4f} ± {row.spread[metric]:.4f}' if row.spread else value
 

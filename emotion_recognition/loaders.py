@@ -9,6 +9,7 @@ __all__ = ['EpochSampler', 'read_ahead', 'Batch', 'FaceLoader', 'create_loader']
 import hashlib
 import math
 import os
+import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Iterator, NamedTuple, Sequence
@@ -179,23 +180,40 @@ def _start_workers(self:FaceLoader, workers):
         num_workers=workers, persistent_workers=True, collate_fn=torch.stack,
         pin_memory=self.device.type == 'cuda', generator=torch.Generator())
 
+# %% ../nbs/02e_loaders.ipynb #b731c0d3
+def _remembered(path):
+    "The faces in a file of the cache; None if there is none, or it is broken."
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+
+def _remember(path, images):
+    "Keep decoded faces in the cache, if it can be written."
+    try:
+        write_atomically(path, lambda file: np.save(file, images.numpy()))
+    except OSError as e:
+        warnings.warn(
+            f"{path}: decoded faces cannot be kept ({e.strerror}), so the next start will be as "
+            "slow; set EMOREC_CACHE to a folder that can be written", stacklevel=4)
+
 # %% ../nbs/02e_loaders.ipynb #9aa19166
 def _decoded(dataset, image_size):
     "All faces as uint8 [N,3,S,S], from the cache if they are there."
     known = dataset.digest is not None # without it, a changed file would go unnoticed
     text = f"{image_size} {' '.join(dataset.digest) if known else ''}"
     path = cache_folder()/'decoded'/f'{hashlib.sha256(text.encode()).hexdigest()[:20]}.npy'
-    if known and path.is_file():
-        images = np.load(path)
-        if images.shape == (len(dataset), 3, image_size, image_size):
-            return torch.from_numpy(images)
+    shape = len(dataset), 3, image_size, image_size
+    images = _remembered(path) if known else None
+    if images is not None and images.shape == shape:
+        return torch.from_numpy(images)
     squares = _Squares(dataset, image_size)
     with ThreadPoolExecutor() as pool:
         read = pool.map(squares.__getitem__, range(len(squares)))
         bar = progress(read, 'decoding', total=len(squares), shown=len(squares) >= 500)
         images = torch.stack(list(bar))
     if known:
-        write_atomically(path, lambda file: np.save(file, images.numpy()))
+        _remember(path, images)
     return images
 
 # %% ../nbs/02e_loaders.ipynb #56796a00

@@ -189,7 +189,8 @@ class LocalRunner:
         with open(plan.log, 'ab') as log: # a session of its own: Ctrl-C reaches the sweep only
             process = subprocess.Popen(
                 _args(plan), stdin=subprocess.PIPE, stdout=log, stderr=log, env=env,
-                start_new_session=True)
+                start_new_session=True, # and on Windows, where this means nothing:
+                creationflags=getattr(subprocess, 'CREATE_NEW_PROCESS_GROUP', 0))
         return process, slot
 
 # %% ../nbs/07a_sweep.ipynb #39843d1b
@@ -270,7 +271,8 @@ def ended(self:RayRunner,
     job, # from start
 )->int|str|None: # the exit code, or Ray's error; None while it runs
     "Whether a run has ended, and how."
-    if not self.ray.wait([job], timeout=0)[0]: return None
+    if not self.ray.wait([job], timeout=0)[0]:
+        return None
     try:
         return self.ray.get(job)
     except self.ray.exceptions.RayError as e:
@@ -343,7 +345,8 @@ def run_sweep(
     "Finish every run that is not finished."
     waiting = [plan for plan in plans if state_of(plan) != 'finished']
     state = {plan.name: 'finished' for plan in plans} | {plan.name: 'waiting' for plan in waiting}
-    if not waiting: return state
+    if not waiting:
+        return state
     runner = dict(local=LocalRunner, ray=RayRunner)[backend](jobs)
     running = {} # name -> plan, job
     try:
@@ -352,7 +355,8 @@ def run_sweep(
                 _start(runner, waiting, running, state, jobs)
                 _collect(runner, running, state)
                 screen.show(progress_table(plans, state))
-                if running: time.sleep(seconds)
+                if running:
+                    time.sleep(seconds)
     except KeyboardInterrupt:
         runner.stop([job for _, job in running.values()])
         raise KeyboardInterrupt('the same command resumes') from None
