@@ -19,6 +19,7 @@ from .data import *
 from .emotions import *
 from .eval import *
 from .experiment import *
+from .export import *
 from .interpret import *
 from .leaderboard import *
 from .loaders import *

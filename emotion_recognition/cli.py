@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'emorec_train', 'emorec_data', 'emorec_eval', 'emorec_calibrate', 'emorec_sweep', 'emorec_leaderboard',
-           'emorec_predict', 'Command', 'command', 'option', 'create_parser', 'run_command', 'main', 'command_table']
+           'emorec_predict', 'emorec_export', 'Command', 'command', 'option', 'create_parser', 'run_command', 'main',
+           'command_table']
 
 # %% ../nbs/10_cli.ipynb #da9da347
 import argparse
@@ -414,6 +415,23 @@ def _predict(args):
     return int(bool(found.errors))
 
 emorec_predict = partial(run_command, 'predict')
+
+# %% ../nbs/10_cli.ipynb #f47efce3
+@command('export', 'Write a model as one file for other programs, compared with the model.',
+    option('model', nargs='?', metavar='MODEL',
+           help='a run folder, a saved model or a hub name (default: the model of this package)'),
+    option('--format', choices=['onnx', 'pt2', 'timm'],
+           help='onnx, torch.export, or weights for plain timm (default: by --out, or onnx)'),
+    option('--out', metavar='FILE', help='the file to write (default: named as the model)'),
+    examples='''
+  emorec_export                                            ferplus.onnx, the model of this package
+  emorec_export runs/default/resnet18-kl-0 --format pt2    resnet18-kl-0.pt2, for torch.export.load
+  emorec_export someone/model --out face.safetensors       for timm.create_model''')
+def _export(args):
+    from emotion_recognition.export import export_model
+    _show(export_model(args.model, args.out, format=args.format).tables())
+
+emorec_export = partial(run_command, 'export')
 
 # %% ../nbs/10_cli.ipynb #ecf5b105
 def main(
