@@ -109,11 +109,14 @@ def _epochs_table(run):
     return Table(names, [[line.get(name) for name in names] for line in run.history])
 
 def _training(run):
-    "Loss and epochs, a sentence."
+    "Loss, epochs and temperature, in sentences."
     loss = run.config.loss
     text = loss if isinstance(loss, str) else ' + '.join(f'{w:g} {k}' for k, w in loss.items())
+    temperature = run.model.temperature
+    scaled = ('' if temperature == 1 else
+              f' The logits are divided by a temperature of {temperature:.3f}, fitted afterwards.')
     return (f'Loss: {text}. {len(run.history)} of {run.config.train.epochs} epochs; the best by '
-            f'{run.config.train.monitor} was kept.')
+            f'{run.config.train.monitor} was kept.{scaled}')
 
 # %% ../nbs/06b_card.ipynb #09219e32
 LIMITS = (
