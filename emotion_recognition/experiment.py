@@ -37,7 +37,7 @@ from .emotions import EmotionSet
 from .eval import predictions_for
 from .losses import create_loss
 from .metrics import METRICS, compute_metrics, list_metrics
-from .models import EmotionModel
+from .models import EmotionModel, native_size
 from emotion_recognition.parts import (
     class_weight,
     configured_model,
@@ -194,9 +194,13 @@ def _dry_forward(model, config):
     size = config.data.image_size
     try:
         return model.eval()(torch.full((2, 3, size, size), 128, dtype=torch.uint8))
-    except (AssertionError, RuntimeError) as e: # timm's ways of refusing a size
-        raise ConfigError(f'model.name: {config.model.name} does not take images of {size} '
-                          f'pixels ({e}); set another data.image_size') from None
+    except (AssertionError, IndexError, RuntimeError, ValueError) as e: # timm's ways of refusing
+        if lacks_memory(e):
+            raise ConfigError(_about_step(config, 2, e)) from None
+        reason, native = ''.join(str(e).splitlines()[:1]), native_size(config.model.name)
+        raise ConfigError(
+            f'model.name: {config.model.name} does not take images of {size} pixels ({reason}); '
+            f'set data.image_size={native}, which it was made for, or another size') from None
 
 # %% ../nbs/07_experiment.ipynb #c4d6149d
 def _dry_step(trainer, config):

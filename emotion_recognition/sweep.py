@@ -20,9 +20,15 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from .config import Config, config_text, load_config
+from emotion_recognition.config import (
+    Config,
+    config_text,
+    flat_settings,
+    load_config,
+    open_faces,
+)
 from .core import Table, write_atomically
-from .experiment import check_same_run
+from .experiment import check_same_faces, check_same_run
 from .metrics import METRICS
 from .presets import ConfigError, names_config
 from .report import Run
@@ -148,6 +154,18 @@ def state_of(
     run = Run(plan.folder)
     same_length = run.config.train.epochs == plan.config.train.epochs
     return 'finished' if run.finished and same_length else 'interrupted'
+
+# %% ../nbs/07a_sweep.ipynb #3e01676e
+def _check_faces(plans):
+    "`ConfigError` if the files of a finished run have changed since it trained on them."
+    opened = {}
+    for plan in plans:
+        data = {key: value for key, value in flat_settings(plan.config).items()
+                if key.startswith('data.') or key == 'order'}
+        key = repr(sorted(data.items()))
+        if key not in opened:
+            opened = {key: {split: open_faces(plan.config, split) for split in ('train', 'valid')}}
+        check_same_faces(opened[key], plan.folder)
 
 # %% ../nbs/07a_sweep.ipynb #ee985711
 def plan_table(
@@ -344,6 +362,7 @@ def run_sweep(
 )->dict[str, str]:       # name -> finished, or failed and why
     "Finish every run that is not finished."
     waiting = [plan for plan in plans if state_of(plan) != 'finished']
+    _check_faces([plan for plan in plans if plan not in waiting])
     state = {plan.name: 'finished' for plan in plans} | {plan.name: 'waiting' for plan in waiting}
     if not waiting:
         return state
