@@ -186,6 +186,12 @@ def forward(self:EmotionModel,
     "Logits."
     return self.head(self.dropout(self.embed(images, normalized=normalized)))
 
+# %% ../nbs/00_models.ipynb #2db3ef2e
+@patch(as_prop=True)
+def temperature(self:EmotionModel)->float:
+    "What `distribution` divides the logits by; 1 if none was fitted."
+    return self._temperature
+
 # %% ../nbs/00_models.ipynb #60453153
 @patch
 def distribution(self:EmotionModel,
@@ -196,12 +202,6 @@ def distribution(self:EmotionModel,
     "The share of votes that each emotion would get."
     logits = self(images, normalized=normalized).float()
     return (logits/self.temperature).softmax(-1)
-
-# %% ../nbs/00_models.ipynb #2db3ef2e
-@patch(as_prop=True)
-def temperature(self:EmotionModel)->float:
-    "What `distribution` divides the logits by; 1 if none was fitted."
-    return self._temperature
 
 # %% ../nbs/00_models.ipynb #40bcfbee
 @patch
