@@ -21,6 +21,7 @@ from emotion_recognition.all import (
     predictions_for,
     write_atomically,
 )
+from emotion_recognition.augmentation import random_numbers, vary_batch
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT/'emotion_recognition/pretrained/ferplus'
@@ -59,12 +60,40 @@ def predict_all(run, model, folder):
             for protocol, f in faces.items()}
 
 
-def write_results(run, results):
+# positions of chosen random numbers of `vary_batch`, set so that every face is varied in one way
+CAMERAS = {'as they are': {}, 'at a lower resolution': {7: 0., 8: .5},
+           'sharpened': {9: 0., 10: 1.}, 'with noise': {11: 0., 12: 1.}, 'tinted': {14: 0.}}
+
+
+def seen_by(numbers, images):
+    "Faces as another camera would show them."
+    random = random_numbers(len(images), 'photographs', len(images))
+    random[:, :7] = .5
+    random[:, [7, 9, 11, 14]] = 1.
+    for column, value in numbers.items():
+        random[:, column] = value
+    return vary_batch(images, random, 'photographs')
+
+
+def evaluate_cameras(model, faces):
+    "Total variation and top-1 under each of CAMERAS."
+    found = {}
+    for name, numbers in CAMERAS.items():
+        shares = model_outputs(model, faces, lambda x, n=numbers: model.distribution(seen_by(n, x)))
+        metrics = evaluate(predictions_for(faces, shares.double().numpy())).metrics
+        found[name] = {m: list(metrics[m]) for m in ('total_variation', 'top1')}
+    return found
+
+
+def write_results(run, results, cameras):
     "What the pages of the site read."
+    groups = results['majority'].per_dominant.items()
+    by_emotion = {name: [e.faces, e.metrics['top1'].value] for name, e in groups}
     found = {title: dict(faces=e.faces, **{m: list(x) for m, x in e.metrics.items()})
              for title, e in results.items()}
     record = dict(run=run.folder.name, parameters=sum(p.numel() for p in run.model.parameters()),
-                  fingerprint=run.predictions.fingerprint, results=found, epochs=run.history)
+                  fingerprint=run.predictions.fingerprint, results=found, epochs=run.history,
+                  by_emotion=by_emotion, cameras=cameras)
     text = json.dumps(record, indent=1)+'\n'
     write_atomically(RESULTS, lambda file: file.write(text.encode()))
 
@@ -75,11 +104,15 @@ def main():
     parser.add_argument('--data', help="folder with FER2013Valid; left out: the run's own")
     args = parser.parse_args()
     run = Run(args.run)
-    predictions = predict_all(run, write_model(run), args.data or run.config.data.path)
+    model, folder = write_model(run), args.data or run.config.data.path
+    predictions = predict_all(run, model, folder)
     results = {title: evaluate(p.named('model')) for title, p in predictions.items()}
     card = model_card(run, 'ferplus', origin=ORIGIN, results=results)
     write_atomically(BUNDLED/'README.md', lambda file: file.write(str(card).encode()))
-    write_results(run, results)
+    with torch.no_grad():
+        cameras = evaluate_cameras(model, open_dataset(
+            'ferplus', folder, 'valid', protocol='crossentropy'))
+    write_results(run, results, cameras)
     for title, e in results.items():
         print(f"{title}: total variation {e.metrics['total_variation']}, "
               f"top-1 {e.metrics['top1']}")
