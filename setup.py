@@ -32,6 +32,7 @@ setup(
     extras_require={
         'offline': cfg['offline_requirements'].split(),
         'embed': cfg['embed_requirements'].split(),
+        'demo': cfg['demo_requirements'].split(),
         'ray': cfg['ray_requirements'].split(),
         'onnx': cfg['onnx_requirements'].split(),
         'dev': cfg['dev_requirements'].split(),

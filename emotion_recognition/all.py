@@ -8,6 +8,7 @@ __all__ = []
 # %% ../nbs/11_all.ipynb #b794d4de
 from .augmentation import *
 from .backends import *
+from .bars import *
 from .calibration import *
 from .callbacks import *
 from .card import *
@@ -16,6 +17,7 @@ from .compare import *
 from .config import *
 from .core import *
 from .data import *
+from .demo import *
 from .emotions import *
 from .eval import *
 from .experiment import *

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['emorec_train', 'emorec_data', 'emorec_eval', 'emorec_calibrate', 'emorec_sweep', 'emorec_leaderboard',
-           'emorec_predict', 'emorec_export', 'main', 'command_table']
+           'emorec_predict', 'emorec_export', 'emorec_demo', 'main', 'command_table']
 
 # %% ../nbs/10_cli.ipynb #6fc83714
 import json
@@ -309,6 +309,29 @@ def _export(args):
     _show(export_model(args.model, args.out, format=args.format).tables())
 
 emorec_export = partial(run_command, 'export')
+
+# %% ../nbs/10_cli.ipynb #735d4509
+@command('demo', 'A page to try a model: drop or take a photograph, and see its faces.',
+    option('model', nargs='?', metavar='MODEL',
+           help='a run folder, a saved model or a hub name (default: the model of this package)'),
+    option('--port', type=int, default=7860, metavar='N',
+           help='where the page is, or the next free one (default: 7860)'),
+    option('--host', default='127.0.0.1', metavar='ADDRESS',
+           help='who can reach it (default: 127.0.0.1, this machine alone)'),
+    examples='''
+  emorec_demo                                   the model of this package
+  emorec_demo runs/default/resnet18-kl-0        a run
+  emorec_demo --port 8000                       another port''')
+def _demo(args):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from emotion_recognition.demo import Demo
+    with Demo(args.model, host=args.host, port=args.port) as demo:
+        for note in demo.notes:
+            print(f'emorec_demo: {note}', file=sys.stderr)
+        print(f'{demo.url}  (Ctrl-C ends it)', flush=True)
+        demo.wait()
+
+emorec_demo = partial(run_command, 'demo')
 
 # %% ../nbs/10_cli.ipynb #ecf5b105
 def main(
