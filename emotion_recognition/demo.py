@@ -165,7 +165,8 @@ def _bind(host, port, tries=20):
             return socket.create_server((host, wanted), family=family)
         except OSError as e:
             if e.errno != errno.EADDRINUSE:
-                raise OSError(f'host {host}, port {wanted}: {e.strerror}') from None
+                reason = e.strerror.split(' (')[0] # without the address, which is named
+                raise OSError(f'host {host}, port {wanted}: {reason}') from None
     raise OSError(f'port: {port} to {wanted} are taken; name another')
 
 # %% ../nbs/08b_demo.ipynb #4f9698ea
