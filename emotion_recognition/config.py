@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Positive', 'NotNegative', 'Share', 'FolderName', 'PathText', 'LossName', 'OptimizerName', 'ModelName', 'MonitorName',
            'DeviceName', 'ModelConfig', 'TrainConfig', 'RunConfig', 'DataConfig', 'emotion_set', 'Config',
-           'check_config', 'load_config', 'config_text', 'flat_settings', 'open_faces', 'in_order', 'known_emotions']
+           'check_config', 'load_config', 'config_text', 'flat_settings', 'open_faces', 'in_order', 'known_emotions',
+           'data_options']
 
 # %% ../nbs/06_config.ipynb #ed496d2a
 import inspect
@@ -14,7 +15,7 @@ from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Sequence
 
 from fastcore.basics import patch
 from pydantic import (
@@ -30,10 +31,10 @@ from pydantic import (
 )
 from timm.optim import list_optimizers
 
-import emotion_recognition.readers  # registers its readers
+import emotion_recognition.layouts  # registers its readers
 import emotion_recognition.synthetic  # noqa: F401
 from .core import unknown_name
-from .data import READERS, FaceDataset, OnBad, open_dataset
+from .data import READERS, FaceDataset, OnBad, guess_reader, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .losses import list_losses
 from .models import check_model_name
@@ -413,3 +414,19 @@ def known_emotions(
     data = config.data
     emotions = data.model_extra.get('emotions', READERS[data.name].emotions)
     return None if emotions is None else in_order(config, emotions)
+
+# %% ../nbs/06_config.ipynb #8cc56888
+def data_options(
+    path:str|Path,       # a data set
+    words:Sequence[str], # data.key=value, as of a command line
+)->dict[str, Any]: # for `inspect_data`
+    "The reader and its options."
+    for word in words:
+        if not word.startswith('data.'):
+            raise ConfigError(f"{word!r}: must be a key of data, such as "
+                              "'data.emotions=[glad, sad]'")
+    named = any(word.startswith('data.name=') for word in words)
+    name = [] if named else [f'data.name={guess_reader(path)}']
+    data = load_config('base', [*name, *words]).data
+    asked = {'on_bad': data.on_bad} if any('data.on_bad=' in word for word in words) else {}
+    return {'name': data.name, **data.model_extra, **asked}

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ from .eval import predictions_for
 from .losses import create_loss
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel, native_size
+from .overview import open_splits
 from emotion_recognition.parts import (
     class_weight,
     configured_model,
@@ -176,10 +178,13 @@ def _check_splits(config):
     "Both splits must lie at the path, if this can be seen without opening them."
     data = config.data
     found = READERS[data.name].splits(Path(data.path).expanduser()) if data.path else []
-    missing = [split for split in ('train', 'valid') if split not in found]
+    made = ['valid'] if data.model_extra.get('valid_share') else [] # from the training pictures
+    missing = [split for split in ('train', 'valid') if split not in [*found, *made]]
     if found and missing:
+        can = missing == ['valid'] and 'valid_share' in READERS[data.name].options
+        hint = '; data.valid_share=0.2 makes one of the training pictures' if can else ''
         raise ConfigError(f"data.path: {data.path} has no {' and no '.join(missing)} split; "
-                          f"it has {', '.join(found)}")
+                          f"it has {', '.join(found)}{hint}")
 
 def _check_monitor(config, emotions):
     monitor, allowed = config.train.monitor, list_metrics(emotions)
@@ -314,7 +319,7 @@ def _run_alone(config):
     torch.backends.cudnn.deterministic = True # the same seed, the same run
     torch.backends.cudnn.benchmark = False
     model = check_experiment(config, process)
-    faces = _in_turn(process, lambda: {s: open_faces(config, s) for s in ('train', 'valid')})
+    faces = _in_turn(process, lambda: open_splits(partial(open_faces, config)))
     folder = _from_first(process, lambda: run_folder(config))
     config = _with_name(config, folder.name)
     if config.train.resume:
@@ -365,10 +370,14 @@ def _from_first(process, work):
 # %% ../nbs/07_experiment.ipynb #d5fc2b48
 def _begin(config, faces, process, folder, epoch):
     "Write what the run is, and print which faces and which folder."
+    told = set()
     for split, d in faces.items():
         skipped = f'; {len(d.skipped):,} skipped, see environment.json' if d.skipped else ''
         print(f'{split}: {len(d):,} faces, {len(d.emotions)} emotions, '
               f'fingerprint {d.fingerprint}{skipped}')
+        for note in d.provenance.get('notes', []): # what the reader took, each line once
+            if note not in told: print(f'  {note}')
+            told.add(note)
     record = json.dumps(environment(config, faces, process), indent=2)
     _write(folder/'config.yaml', config_text(config))
     _write(folder/'environment.json', f'{record}\n')

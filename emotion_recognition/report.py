@@ -156,7 +156,9 @@ def _about(predictions):
     hidden = ('run', 'training_mean')
     facts = {k: v for k, v in predictions.provenance.items()
              if k not in hidden and isinstance(v, (str, int, float))}
-    return '\n'.join(f"- {k.replace('_', ' ')}: {v}" for k, v in facts.items())
+    notes = predictions.provenance.get('notes', []) # what the reader took the data for
+    lines = [f"{k.replace('_', ' ')}: {v}" for k, v in facts.items()]
+    return '\n'.join(f'- {line}' for line in [*lines, *notes])
 
 def _with_notes(findings):
     "The tables, each under its note."
