@@ -13,6 +13,7 @@ from .calibration import *
 from .callbacks import *
 from .card import *
 from .checkpoints import *
+from .columns import *
 from .compare import *
 from .config import *
 from .core import *
@@ -23,6 +24,7 @@ from .eval import *
 from .experiment import *
 from .export import *
 from .interpret import *
+from .layouts import *
 from .leaderboard import *
 from .loaders import *
 from .losses import *
@@ -33,17 +35,21 @@ from .overview import *
 from .parts import *
 from .people import *
 from .photographs import *
+from .pictures import *
 from .predict import *
 from .presets import *
 from .processes import *
 from .readers import *
 from .report import *
+from .roles import *
 from .strict_yaml import *
 from .sweep import *
 from .synthetic import *
+from .tables import *
 from .train import *
 from .uncertainty import *
 from .valence_arousal import *
+from .values import *
 from .viz import *
 from .weights import *
 

@@ -102,15 +102,20 @@ emorec_train = partial(run_command, 'train')
 @command('data', 'Look at a data set: counts, emotions, duplicates, and all that cannot be used.',
     option('action', choices=['inspect'], help='inspect: write a report and contact sheets'),
     option('path', help='a data set: a folder in a known layout, a .csv or a .parquet table'),
+    option('words', nargs='*', metavar='data.KEY=VALUE',
+           help='keys of data as in a configuration, such as data.emotions=[glad, sad]'),
     option('--out', default='data_report', metavar='FOLDER',
            help='where report.md and the contact sheets go (default: data_report)'),
     examples='''
   emorec_data inspect ~/data/AffectNetFused      a folder with train_set and val_set
   emorec_data inspect ~/data/ferplus             a folder with FER2013Train and FER2013Valid
-  emorec_data inspect faces.csv --out report     a table''')
+  emorec_data inspect faces.csv --out report     a table
+  emorec_data inspect faces.csv 'data.emotions=[glad, sad]' data.values=percent''')
 def _data(args):
+    from emotion_recognition.config import data_options
     from emotion_recognition.overview import inspect_data
-    _show(inspect_data(args.path, args.out).tables())
+    options = data_options(args.path, args.words)
+    _show(inspect_data(args.path, args.out, **options).tables())
     print(f'\nwritten to {args.out}: report.md and contact sheets')
 
 emorec_data = partial(run_command, 'data')
