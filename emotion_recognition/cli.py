@@ -6,11 +6,23 @@
 __all__ = ['emorec_train', 'emorec_data', 'emorec_eval', 'emorec_calibrate', 'emorec_sweep', 'emorec_leaderboard',
            'emorec_predict', 'emorec_export', 'emorec_demo', 'main', 'command_table']
 
+# %% ../nbs/10_cli.ipynb #2118b8b5
+import sys
+
+# %% ../nbs/10_cli.ipynb #76718c03
+_shown = sys.excepthook
+
+def _quiet_interrupt(kind, error, trace):
+    if not issubclass(kind, KeyboardInterrupt):
+        _shown(kind, error, trace)
+
+if __name__ == '__main__' and '__file__' in globals() or 'emorec_' in sys.argv[0]:
+    sys.excepthook = _quiet_interrupt
+
 # %% ../nbs/10_cli.ipynb #6fc83714
 import json
 import os
 import signal
-import sys
 import textwrap
 import threading
 from functools import partial

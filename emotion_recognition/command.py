@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Callable
 
 import emotion_recognition
-from .core import unknown_name
+from .core import cache_folder, unknown_name
 
 # %% ../nbs/09a_command.ipynb #a4cf7abc
 @dataclass
@@ -124,6 +124,8 @@ def _explain(error):
         if lacks_compiler(error):
             return ('train.compile: there is no compiler here; install one for C++, or set '
                     'train.compile=false'), 1
+    if isinstance(error, OSError) and str(cache_folder()) in str(error.filename):
+        return f'{error}; set EMOREC_CACHE to a folder that can be written', 2
     is_message = isinstance(error, (OSError, ImportError))
     is_message |= isinstance(error, ValueError) and _is_message(error)
     return (error, 2) if is_message else (_fault(error), 1)
