@@ -103,7 +103,7 @@ def browse(files, seconds=90):
         arrived.set()
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Server, files=files, done=done))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         camera = Path(profile)/'camera.mjpeg'
         camera.write_bytes(as_file(open_portrait(), 'jpeg'))
         browser = subprocess.Popen(
@@ -135,10 +135,11 @@ def python_faces(data, model):
 
     from emotion_recognition.backends import create_predictor
     from emotion_recognition.data import create_transform
-    from emotion_recognition.faces import Cut, check_faces, cut_faces
+    from emotion_recognition.faces import Cut, cut_faces
     from emotion_recognition.photographs import read_photograph
     image = read_photograph(data)
-    cuts = cut_faces(image, check_faces('auto')) or [Cut(image)]
+    found = (BUILT/'faces.onnx').exists() and cut_faces(image)
+    cuts = found or [Cut(image)]
     squares = torch.stack([create_transform(model.image_size)(cut.image) for cut in cuts])
     return squares, create_predictor(model)(squares)[0]
 
