@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KEPT', 'BACKENDS', 'WORTH', 'SPEED_BACKBONES', 'Predictor', 'ShareGraph', 'example_images', 'model_digest',
            'describe_export', 'check_shares', 'import_onnx', 'open_onnx', 'onnx_bytes', 'to_onnx', 'cached_onnx',
-           'create_predictor', 'measure_backends']
+           'create_predictor', 'time_calls', 'measure_backends']
 
 # %% ../nbs/07e_backends.ipynb #696eccaa
 import copy
@@ -334,7 +334,12 @@ def create_predictor(
 SPEED_BACKBONES = ('mobilenetv1_100', 'tf_efficientnet_lite0', 'resnet18', 'efficientnet_b0',
                    'resnet50')
 
-def _time_calls(calls, images, rounds, clock):
+def time_calls(
+    calls:dict[str, Callable], # name -> uint8 [B,3,S,S] -> [B,C]
+    images:torch.Tensor,       # uint8 [B,3,S,S]
+    rounds:int,
+    clock:Callable=process_time,
+)->dict[str, np.ndarray]:      # name -> seconds in each round
     "Seconds of each call in each round; every round begins with another call."
     names, seconds = list(calls), {name: [] for name in calls}
     for i in range(rounds+1):
@@ -355,7 +360,7 @@ def _measure(model, threads, batch):
     names = ['torch', 'onnx', *['openvino']*(find_spec('openvino') is not None)]
     calls = {name: BACKENDS[name](model) for name in names}
     clock = process_time if threads == 1 else perf_counter
-    seconds = _time_calls(calls, images, 5 if batch > 8 else 30, clock)
+    seconds = time_calls(calls, images, 5 if batch > 8 else 30, clock)
     for name in names[1:]:
         low, ratio, high = np.quantile(seconds['torch']/seconds[name], [.25, .5, .75])
         yield dict(threads=threads, batch=batch, backend=name, ratio=round(float(ratio), 2),

@@ -317,13 +317,16 @@ emorec_predict = partial(run_command, 'predict')
     option('--format', choices=['onnx', 'pt2', 'timm'],
            help='onnx, torch.export, or weights for plain timm (default: by --out, or onnx)'),
     option('--out', metavar='FILE', help='the file to write (default: named as the model)'),
+    option('--int8', metavar='FOLDER',
+           help='ONNX with weights of eight bits; a folder of faces like those to come'),
     examples='''
   emorec_export                                            ferplus.onnx, the model of this package
   emorec_export runs/default/resnet18-kl-0 --format pt2    resnet18-kl-0.pt2, for torch.export.load
-  emorec_export someone/model --out face.safetensors       for timm.create_model''')
+  emorec_export someone/model --out face.safetensors       for timm.create_model
+  emorec_export --int8 faces/ --out small.onnx             a quarter of the size''')
 def _export(args):
     from emotion_recognition.export import export_model
-    _show(export_model(args.model, args.out, format=args.format).tables())
+    _show(export_model(args.model, args.out, format=args.format, int8=args.int8).tables())
 
 emorec_export = partial(run_command, 'export')
 
