@@ -172,7 +172,8 @@ def if_right(
         raise NotComputable(f"{predictions.name}: people's votes are not known; "
                             "must be counts, to draw as many")
     rng, total = np.random.default_rng(seed), predictions.votes.sum(1)
-    votes = rng.multinomial(np.maximum(total.round().astype(int), 1), predictions.probs)
+    probs = predictions.probs/predictions.probs.sum(1, keepdims=True) # float32 sums to about 1
+    votes = rng.multinomial(np.maximum(total.round().astype(int), 1), probs)
     return replace(predictions, votes=votes, target=votes/votes.sum(1, keepdims=True))
 
 # %% ../nbs/04e_uncertainty.ipynb #f335031c
