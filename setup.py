@@ -34,6 +34,7 @@ setup(
         'embed': cfg['embed_requirements'].split(),
         'demo': cfg['demo_requirements'].split(),
         'ray': cfg['ray_requirements'].split(),
+        'faces': cfg['faces_requirements'].split(),
         'onnx': cfg['onnx_requirements'].split(),
         'dev': cfg['dev_requirements'].split(),
     },
