@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/11_all.ipynb #b794d4de
+# %% ../nbs/11_all.ipynb #7e263412
 from .augmentation import *
 from .backends import *
 from .bars import *
@@ -23,6 +23,7 @@ from .emotions import *
 from .eval import *
 from .experiment import *
 from .export import *
+from .faces import *
 from .interpret import *
 from .layouts import *
 from .leaderboard import *

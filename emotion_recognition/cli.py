@@ -252,7 +252,8 @@ emorec_leaderboard = partial(run_command, 'leaderboard')
 def _print_predictions(found, form, top):
     "Faces in one of the formats that a terminal can show."
     if form == 'table':
-        found.table(top).show()
+        if len(found):
+            found.table(top).show()
     else:
         print((found.json() if form == 'json' else found.csv()).rstrip())
 
@@ -278,6 +279,9 @@ def _output_format(args):
     option('--picture', metavar='OUT.png', help='also draw the first eight faces'),
     option('--top', type=int, default=3, metavar='N',
            help='emotions in a row of the table (default: 3)'),
+    option('--faces', choices=['auto', 'yes', 'no'], default='auto',
+           help='find faces: yes, in every image; no, each image is a tight crop; auto, in every '
+                'image that is no tight crop (default: auto)'),
     option('--emotions', choices=['13'], help='derive shares of these emotions'),
     option('--mirrored', action='store_true',
            help='average over each face and its mirror image; twice the time'),
@@ -296,15 +300,18 @@ def _predict(args):
     from emotion_recognition.predict import predict, split_words
     models, paths = split_words(args.words)
     emotions = EMOTIONS13 if args.emotions else None
-    found = predict(paths, models, emotions=emotions, mirrored=args.mirrored, strict=args.strict,
-                    backend=args.backend)
+    faces = dict(auto='auto', yes=True, no=False)[args.faces]
+    found = predict(paths, models, faces=faces, emotions=emotions, mirrored=args.mirrored,
+                    strict=args.strict, backend=args.backend)
     if args.out:
         found.save(args.out, form)
     else:
         _print_predictions(found, form, args.top)
     if args.picture and len(found):
         found.save_picture(args.picture)
-    for line in [*found.notes, *(f'{name}: {reason}' for name, reason in found.errors)]:
+    empty = [f'{name}: no face found' for name in found.without_face[10:]] # notes name ten
+    errors = [f'{name}: {reason}' for name, reason in found.errors]
+    for line in [*found.notes, *empty, *errors]:
         print(line, file=sys.stderr)
     return int(bool(found.errors))
 
