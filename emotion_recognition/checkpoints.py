@@ -47,7 +47,7 @@ class Checkpoint(Callback):
             reason = str(e).splitlines()[0]
             raise TrainingError(
                 f'{self.folder/name}: no room to write it, or no right to ({reason}); free some '
-                'and resume with train.resume=true. The checkpoint before is whole.') from None
+                'and resume with train.resume=true; earlier checkpoints are whole') from None
 
     def save_last(self, trainer, folder):
         _save_model(trainer.model, folder)

@@ -254,6 +254,9 @@ def _line(error):
         return _reason(error)
     key, reason = '.'.join(str(p) for p in error['loc'] if _is_key(p)), _reason(error)
     if error['type'] == 'extra_forbidden':
+        key = '.'.join(map(str, error['loc']))
+        if key in _keys(Config): # train.lr: 1e-3 in a file
+            return f'{key}: must stand in its section, such as train: {{lr: 1e-3}}'
         return unknown_name('key', key, _keys(Config))
     is_other_type = error['type'].endswith(('_parsing', '_type'))
     if is_other_type and NoneType in types_of(_keys(Config).get(key, Any)):

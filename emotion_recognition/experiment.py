@@ -202,7 +202,8 @@ def _dry_forward(model, config):
     except (AssertionError, IndexError, RuntimeError, ValueError) as e: # timm's ways of refusing
         if lacks_memory(e):
             raise ConfigError(_about_step(config, 2, e)) from None
-        reason, native = ''.join(str(e).splitlines()[:1]), native_size(config.model.name)
+        reason = ''.join(str(e).splitlines()[:1]) or type(e).__name__
+        native = native_size(config.model.name)
         raise ConfigError(
             f'model.name: {config.model.name} does not take images of {size} pixels ({reason}); '
             f'set data.image_size={native}, which it was made for, or another size') from None

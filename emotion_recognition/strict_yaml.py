@@ -136,7 +136,7 @@ def plain_values(
 def _settle_scalar(value, kinds):
     "The text or the value of a `Scalar`; `ValueError` if a truth value stands for a number."
     if isinstance(value, Scalar):
-        wants_text = str in kinds and type(value.value) not in kinds
+        wants_text = value.text.strip() and str in kinds and type(value.value) not in kinds
         value = value.text if wants_text else value.value
     if isinstance(value, bool) and bool not in kinds and kinds.keys() & {int, float}:
         raise ValueError(f'must be a number, not {str(value).lower()}')
