@@ -40,6 +40,7 @@ from emotion_recognition.pictures import (  # noqa: F401 (some are for readers o
     IMAGE_SUFFIXES,
     Region,
     as_rgb,
+    near_on_disk,
     read_image,
     read_with_note,
 )
@@ -405,7 +406,7 @@ def guess_reader(
         if reader.splits(path):
             return name
     layouts = [f'{reader.layout} ({name})' for name, reader in READERS.items() if reader.layout]
-    found = 'no known layout' if path.exists() else 'missing'
+    found = 'no known layout' if path.exists() else f'missing{near_on_disk(path)}'
     raise DataError(f"{path}: {found}; must be {', or '.join(layouts)}")
 
 # %% ../nbs/02a_data.ipynb #50f5ad9a
@@ -418,6 +419,6 @@ def check_folder(
         raise DataError(f"data.path: is not set; must be {layout}")
     path = Path(path).expanduser()
     if not path.is_dir():
-        problem = 'not a folder' if path.exists() else 'missing'
+        problem = 'not a folder' if path.exists() else f'missing{near_on_disk(path)}'
         raise DataError(f"data.path: {path} is {problem}; must be {layout}")
     return path

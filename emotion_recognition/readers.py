@@ -33,7 +33,7 @@ from emotion_recognition.data import (
     without_bad,
 )
 from .emotions import EMOTIONS13, FERPLUS8
-from .pictures import is_image_name
+from .pictures import is_image_name, near_on_disk
 from emotion_recognition.values import (
     check_coordinate,
     check_counts,
@@ -276,7 +276,7 @@ def _read_label(row, cells, file):
         shown = ','.join(cells)
         raise DataError(f"votes must be 10 whole numbers of 0 or more, not {shown}") from None
     if not file.is_file():
-        raise DataError("annotation without image")
+        raise DataError(f"annotation without image{near_on_disk(file)}")
     scan_image(row, file)
 
 # %% ../nbs/02b_readers.ipynb #48370127

@@ -38,7 +38,7 @@ from emotion_recognition.data import (
     without_bad,
 )
 from .emotions import EMOTIONS13, EmotionSet
-from .pictures import Region, picture_path
+from .pictures import Region, near_on_disk, picture_path
 from emotion_recognition.roles import (
     SPLIT_NAMES,
     box_columns,
@@ -437,7 +437,8 @@ def read_table(
     "A table with a row per face; `DataError` if a column is missing or a row is wrong."
     path, emotions = Path(path or '').expanduser(), emotions or EMOTIONS13
     if not path.is_file():
-        raise DataError(f"data.path: {path} is no file; must be {_TABLE_LAYOUT}")
+        raise DataError(f"data.path: {path} is no file{near_on_disk(path)}; "
+                        f"must be {_TABLE_LAYOUT}")
     columns = read_columns(path)
     ignore = [ignore] if isinstance(ignore, str) else ignore
     hint = 'The emotion columns are those that data.emotions names'
