@@ -33,7 +33,8 @@ class EarlyStopping(Callback):
         self.watch, self.patience = watch, patience
 
     def after_validate(self, trainer):
-        if self.watch.better(trainer.record) or self.watch.since < self.patience: return
+        if self.watch.better(trainer.record) or self.watch.since < self.patience:
+            return
         trainer.stop = (f"{self.watch.name} has not improved for {self.watch.since} epochs, "
                         f"best {self.watch.best:.4f}")
 
@@ -70,7 +71,8 @@ class Mixup(Callback):
         batch = trainer.batch
         share = float(self.rng.beta(self.alpha, self.alpha))
         other = torch.from_numpy(self.rng.permutation(len(batch.target)))
-        def blend(x): return None if x is None else share*x + (1-share)*x[other.to(x.device)]
+        def blend(x):
+            return None if x is None else share*x + (1-share)*x[other.to(x.device)]
         trainer.batch = Batch(
             blend(batch.images), blend(batch.target), blend(batch.votes), batch.index)
 
@@ -107,7 +109,8 @@ class Freeze(Callback):
 
     def before_epoch(self, trainer):
         frozen = trainer.epoch < self.epochs
-        if frozen == trainer.model.frozen: return
+        if frozen == trainer.model.frozen:
+            return
         if frozen:
             trainer.model.freeze_backbone()
         else:
@@ -162,7 +165,8 @@ class TensorBoard(Callback):
 @patch
 def after_step(self:TensorBoard, trainer:Trainer):
     "Every ten steps: loss and its parts, learning rate and gradient norm."
-    if trainer.step % 10: return
+    if trainer.step % 10:
+        return
     values = dict(train_loss=trainer.batch_loss.detach(),
                   learning_rate=trainer.optimizer.param_groups[0]['lr'])
     if len(trainer.loss.parts) > 1:

@@ -62,15 +62,18 @@ class Process:
 @patch
 def sum(self:Process, x:torch.Tensor)->torch.Tensor:
     "`x` summed over all processes, in place."
-    if self.world > 1: dist.all_reduce(x)
+    if self.world > 1:
+        dist.all_reduce(x)
     return x
 
 # %% ../nbs/02f_processes.ipynb #f5eaf982
 @patch
 def share(self:Process, tensors:Iterable[torch.Tensor]):
     "Give every process the values of rank 0."
-    if self.world == 1: return
-    for x in tensors: dist.broadcast(x, 0)
+    if self.world == 1:
+        return
+    for x in tensors:
+        dist.broadcast(x, 0)
 
 # %% ../nbs/02f_processes.ipynb #9bdfba1e
 _BY_TORCHRUN = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
