@@ -15,7 +15,7 @@ import tempfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib import util
+from importlib import metadata, util
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -190,11 +190,20 @@ def check():
     return bool(faults)
 
 
-def main():
+def obstacle():
+    "Why the page cannot be checked here; None if it can."
     if missing := [name for name in NEEDED if not util.find_spec(name)]:
-        return print(f"skipped: {', '.join(missing)} not installed (the extra [onnx])")
+        return f"{', '.join(missing)} not installed: pip install '.[onnx]'"
+    torch = metadata.version('torch')
+    if tuple(map(int, torch.split('.')[:2])) < (2, 7):
+        return f'torch {torch} cannot export the model; the extra [onnx] needs 2.7'
     if missing := [name for name in ('npm', 'chromium') if not shutil.which(name)]:
-        return print(f"skipped: no {' and no '.join(missing)}")
+        return f"no {' and no '.join(missing)}"
+
+
+def main():
+    if reason := obstacle():
+        return print(f'skipped: {reason}')
     build()
     sys.exit(check())
 
