@@ -99,8 +99,9 @@ def write_settings(model, detector):
     from emotion_recognition.emotions import EMOTIONS13
     derived = dict(emotions=colored(EMOTIONS13),
                    matrix=model.emotions.translate(EMOTIONS13).tolist())
-    numbers = dict(sides=faces._SIDES, score=faces._LOWEST, overlap=.3, margin=faces.MARGIN,
-                   small=faces._SMALL, covered=faces._COVERED, profile=.15)
+    numbers = dict(
+        sides=faces.SEARCHED_SIDES, score=faces.LOWEST_SCORE, overlap=faces.LARGEST_OVERLAP,
+        margin=faces.MARGIN, profile=faces.PROFILE, small=faces.SMALL_SIDE, covered=faces.COVERED)
     settings = dict(
         runtime=RUNTIME_FILES[0], model='model.onnx', detector=detector and 'faces.onnx',
         imageSize=model.image_size, emotions=colored(model.emotions), derived=derived,

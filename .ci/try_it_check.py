@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import numpy as np
 from try_it import BUILT, NBS, build
 
-NEEDED = ('onnx', 'onnxscript', 'emotion_recognition.faces')
+NEEDED = ('onnx', 'onnxscript')
 
 
 def page():
