@@ -55,6 +55,7 @@ def _read_bytes(path, size=-1):
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as e:
         raise DataError(f"{path}: cannot be unpacked: {e}") from None
 
+# %% ../nbs/01b_columns.ipynb #4ad273d6
 def _encoding(data):
     "Encoding of a text, and a note if it is not plain UTF-8."
     if data.startswith(b'\xef\xbb\xbf'):

@@ -258,6 +258,7 @@ def scan(
         _save_scan(path, list(work.values()), faces)
     return faces
 
+# %% ../nbs/02a_data.ipynb #e5f4e90d
 def _read_all(name, read, todo):
     "face -> what `read` finds, for every face of `todo`."
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))

@@ -21,8 +21,8 @@ from .columns import Columns, DataError, read_columns, read_rows
 from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13, EmotionSet
 from .pictures import is_image_name
-from .roles import SPLIT_NAMES, split_word
-from .tables import FaceTable, is_shard
+from .roles import SPLIT_NAMES, is_shard, split_word
+from .tables import FaceTable
 
 # %% ../nbs/02c_layouts.ipynb #e894d1d8
 _WORDS = dict(
@@ -105,6 +105,7 @@ def _fer2013_splits(path):
 
 _FER2013_LAYOUT = "FER2013's .csv with emotion, pixels, Usage"
 
+# %% ../nbs/02c_layouts.ipynb #15e80ada
 @register_reader('fer2013', _fer2013_splits, _FER2013_LAYOUT, FER2013)
 def read_fer2013(
     path:str|Path,       # fer2013.csv
@@ -261,6 +262,7 @@ def _number_in(file):
     except (OSError, ValueError, EOFError):
         return ''
 
+# %% ../nbs/02c_layouts.ipynb #54b137ae
 def _affectnet_folder(notes):
     "Columns of a folder of annotations."
     images = {f.stem: f for f in sorted((notes.parent/'images').iterdir()) if is_image_name(f.name)}
@@ -321,9 +323,10 @@ def _label_names(columns):
     except (KeyError, ValueError, StopIteration, AttributeError):
         return None
 
-# %% ../nbs/02c_layouts.ipynb #08d3630b
+# %% ../nbs/02c_layouts.ipynb #e3ed37c2
 _HUB_LAYOUT = 'a folder with train-00000-of-00001.parquet and others'
 
+# %% ../nbs/02c_layouts.ipynb #08d3630b
 @register_reader('huggingface', lambda path: _splits_of(set(map(_shard_split, _shards(path)))),
                  _HUB_LAYOUT)
 def read_huggingface(
@@ -346,6 +349,7 @@ def read_huggingface(
     emotions = emotions or named_emotions(names)
     return open_labels('huggingface', columns, emotions, split, on_bad, valid_share)
 
+# %% ../nbs/02c_layouts.ipynb #983a5c1b
 def _join(parts, files):
     "The columns of several files, image and label under these names, with their splits."
     label = next((n for n in ('label', 'labels', 'emotion') if n in parts[0].cells), 'label')
@@ -375,6 +379,7 @@ def _expw_rows(file):
         name, face, top, left, right, bottom, _, label = cells
         yield line, str(root/name), left, top, right, bottom, label, f'{name}#{face}'
 
+# %% ../nbs/02c_layouts.ipynb #d56a6dd4
 @register_reader('expw', lambda path: ['train', 'valid'] if _expw_list(path) else [], _EXPW_LAYOUT,
                  FER2013)
 def read_expw(

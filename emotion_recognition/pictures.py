@@ -116,6 +116,7 @@ def _name_of(source):
         return 'image'
     return source.name if isinstance(source, Region) else Path(source).name
 
+# %% ../nbs/01d_pictures.ipynb #07d0cf4a
 def read_with_note(
     source:str|Path|bytes|Region, # a file's path, its bytes, or a part of it
 )->tuple[torch.Tensor, str]:      # uint8 [3,H,W], RGB; and how its range was taken, if not 0 to 255
