@@ -271,7 +271,7 @@ def _calibration_faces(faces, image_size):
     if isinstance(faces, torch.Tensor):
         return faces
     fit, read = create_transform(image_size), []
-    for name, source in list_images(faces):
+    for name, source in list_images(faces)[0]:
         try:
             read.append(fit(read_photograph(source)))
         except DataError as e:
