@@ -297,8 +297,8 @@ def _output_format(args):
 def _predict(args):
     form = _output_format(args)
     from emotion_recognition.emotions import EMOTIONS13
-    from emotion_recognition.predict import predict, split_words
-    models, paths = split_words(args.words)
+    from emotion_recognition.predict import predict, split_arguments
+    models, paths = split_arguments(args.words)
     emotions = EMOTIONS13 if args.emotions else None
     faces = dict(auto='auto', yes=True, no=False)[args.faces]
     found = predict(paths, models, faces=faces, emotions=emotions, mirrored=args.mirrored,

