@@ -35,6 +35,7 @@ setup(
         'demo': cfg['demo_requirements'].split(),
         'ray': cfg['ray_requirements'].split(),
         'faces': cfg['faces_requirements'].split(),
+        'video': cfg['video_requirements'].split(),
         'onnx': cfg['onnx_requirements'].split(),
         'dev': cfg['dev_requirements'].split(),
     },

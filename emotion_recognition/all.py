@@ -51,6 +51,7 @@ from .train import *
 from .uncertainty import *
 from .valence_arousal import *
 from .values import *
+from .video import *
 from .viz import *
 from .weights import *
 

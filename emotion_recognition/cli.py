@@ -268,11 +268,22 @@ def _output_format(args):
     from emotion_recognition.predict import file_format
     return args.format or file_format(args.out)
 
+# %% ../nbs/10_cli.ipynb #0241c9a0
+def _is_one_video(paths, every):
+    "Whether the paths are a video; `ValueError` if it is not alone, or --every is for none."
+    from emotion_recognition.video import is_video
+    videos = [path for path in paths if is_video(path)]
+    if videos and len(paths) > 1:
+        raise ValueError(f'{videos[0]}: is a video; name it without other files')
+    if every is not None and not videos:
+        raise ValueError('--every: is for a video; leave it out for photographs')
+    return bool(videos)
+
 # %% ../nbs/10_cli.ipynb #e9f8ac74
-@command('predict', 'Predict how people would share out their votes for new photographs.',
+@command('predict', 'Predict how people would share out their votes for photographs or a video.',
     option('words', nargs='+', metavar='MODEL|PATH',
            help='a run folder, a saved model or a hub name first (default: the model of this '
-                'package), or several to average; then images and folders'),
+                'package), or several to average; then images and folders, or one video'),
     option('--format', choices=['table', 'json', 'csv', 'parquet'],
            help="what to print or write (default: table, or by the ending of --out)"),
     option('--out', metavar='FILE', help='write to a file instead of printing'),
@@ -288,21 +299,26 @@ def _output_format(args):
     option('--backend', choices=['auto', 'torch', 'onnx', 'openvino'], default='auto',
            help='what computes the shares (default: auto, the fastest)'),
     option('--strict', action='store_true', help='stop at the first image that cannot be read'),
+    option('--every', type=int, metavar='N', help='of a video, take every N-th frame (default: 1)'),
     examples='''
   emorec_predict photo.jpg                                     the model of this package
   emorec_predict runs/default/resnet18-kl-0 photos/            a run, a folder
   emorec_predict runs/a/best runs/b/best photos/ --mirrored    two models averaged
   emorec_predict photos/ --out faces.csv --picture faces.png   a file and a picture
-  emorec_predict photos/ --format json --emotions 13           13 emotions from a model of 8''')
+  emorec_predict photos/ --format json --emotions 13           13 emotions from a model of 8
+  emorec_predict clip.mp4 --every 5 --out clip.csv             a row per face and frame''')
 def _predict(args):
     form = _output_format(args)
     from emotion_recognition.emotions import EMOTIONS13
     from emotion_recognition.predict import predict, split_arguments
+    from emotion_recognition.video import predict_video
     models, paths = split_arguments(args.words)
-    emotions = EMOTIONS13 if args.emotions else None
-    faces = dict(auto='auto', yes=True, no=False)[args.faces]
-    found = predict(paths, models, faces=faces, emotions=emotions, mirrored=args.mirrored,
-                    strict=args.strict, backend=args.backend)
+    how = dict(emotions=EMOTIONS13 if args.emotions else None, mirrored=args.mirrored,
+               faces=dict(auto='auto', yes=True, no=False)[args.faces], backend=args.backend)
+    if _is_one_video(paths, args.every):
+        found = predict_video(paths[0], models, every=args.every or 1, **how)
+    else:
+        found = predict(paths, models, strict=args.strict, **how)
     if args.out:
         found.save(args.out, form)
     else:
