@@ -422,7 +422,7 @@ def known_emotions(
 def data_options(
     path:str|Path,       # a data set
     words:Sequence[str], # data.key=value, as of a command line
-)->dict[str, Any]: # for `inspect_data`
+)->dict[str, Any]: # for inspect_data
     "The reader and its options."
     for word in words:
         if not word.startswith('data.'):

@@ -51,7 +51,7 @@ Source = str|Path|bytes|Image.Image|np.ndarray
 
 def list_images(
     sources:Source|Sequence[Source], # an array is uint8 [H,W,3], RGB
-)->tuple[list[tuple[str, Source]], list[str]]: # (path or 'image 0', image); files skipped
+)->tuple[list[tuple], list[str]]: # (path or 'image 0', source) of each; files skipped
     "Every image that the sources name, and what a folder holds besides; nothing is read yet."
     images, skipped = [], []
     for source in sources if isinstance(sources, (list, tuple)) else [sources]:

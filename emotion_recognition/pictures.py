@@ -154,7 +154,7 @@ def _exists(path):
 def picture_path(
     cell:str,    # what a table holds
     folder:Path, # from which it counts
-)->Path:         # of a file; `DataError` with what is there instead
+)->Path:         # of a file; DataError with what is there instead
     "The file that a cell names."
     text = str(cell).strip()
     if not text or len(text) > 1000 or '\0' in text:

@@ -47,7 +47,7 @@ def _find(name, beside):
 SECTIONS = ('data', 'model', 'train', 'run')
 
 def merge_values(
-    base:dict, # nested, as from `read_yaml`
+    base:dict, # nested, as from read_yaml
     over:dict, # likewise
 )->dict:
     "`over` on top of `base`: sections key by key, everything else replaced."
@@ -86,7 +86,7 @@ def _read_values(path):
 # %% ../nbs/05d_presets.ipynb #8951f53c
 def read_preset(
     name:str, # a preset or a .yaml file
-)->dict:      # nested, as from `read_yaml`
+)->dict:      # nested, as from read_yaml
     "What it says, on top of what its base says; `ConfigError` names the file and the line."
     return _read_chain(name)
 

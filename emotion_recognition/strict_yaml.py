@@ -99,7 +99,7 @@ def _compose(text):
 
 def read_yaml(
     text:str, # of a file
-)->Any:       # dicts, lists, texts and `Scalar`s
+)->Any:       # dicts, lists, texts and Scalars
     "What a text in YAML holds; `ValueError` with the line if it is wrong."
     node = _compose(text)
     return Scalar('', None) if node is None else _build(node)
@@ -124,7 +124,7 @@ def types_of(
 
 # %% ../nbs/05c_strict_yaml.ipynb #7505f7ee
 def plain_values(
-    value:Any, # as from `read_yaml`
+    value:Any, # as from read_yaml
 )->Any:
     "`value` as YAML reads it, whatever the key."
     if isinstance(value, dict):
@@ -144,7 +144,7 @@ def _settle_scalar(value, kinds):
 
 # %% ../nbs/05c_strict_yaml.ipynb #ea201583
 def settle(
-    value:Any,      # as from `read_yaml`, or from Python
+    value:Any,      # as from read_yaml, or from Python
     annotation:Any, # of the key
 )->Any:
     "`value` as a key of this type takes it; what does not fit is left for pydantic to refuse."
@@ -163,7 +163,7 @@ def settle(
 def read_value(
     text:str,           # what follows `key=`
     annotation:Any=Any, # of the key
-)->Any:                 # as from `read_yaml`
+)->Any:                 # as from read_yaml
     "The value of an override; `ValueError` if its brackets or quotes do not close."
     kinds = types_of(annotation)
     if str in kinds and not kinds.keys() & {list, dict}: # nothing but text

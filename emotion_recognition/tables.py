@@ -97,7 +97,7 @@ def find_pictures(
     which:Sequence[int],     # rows
     folder:Path,             # from which paths count
     ignore:Sequence[str]=(), # columns that are left out
-)->tuple[dict, dict[int, str]]: # row -> file, bytes or `Region`; and row -> what is wrong
+)->tuple[dict, dict[int, str]]: # row -> file, bytes or Region; and row -> what is wrong
     "The picture of each row."
     image = _image_column(columns)
     boxes, sources, problems = box_columns(columns, ignore), {}, {}
@@ -132,7 +132,7 @@ def _signature(source):
 def scan_pictures(
     name:str,             # for the progress bar
     key:str,              # identifies this scan in the cache
-    sources:dict,         # row -> file, bytes or `Region`
+    sources:dict,         # row -> file, bytes or Region
 )->tuple[dict[int, str], dict[str, ScannedFace]]: # row -> picture, and picture -> what it holds
     "Read every picture once."
     keys = {i: _key(source) for i, source in sources.items()}
