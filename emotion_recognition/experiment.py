@@ -331,7 +331,7 @@ def _run_alone(config):
     trainer.callbacks = create_callbacks(config, folder, process)
     resumed = config.train.resume and trainer.resume(folder)
     if process.first:
-        _begin(config, faces, process, folder, resumed and trainer.epoch)
+        _begin(config, faces, process, folder, resumed and trainer.epoch, trainer.model.notes)
     try:
         trainer.fit()
         _finish(trainer, faces, folder, config.run.report)
@@ -369,17 +369,16 @@ def _from_first(process, work):
     return Path(found[0])
 
 # %% ../nbs/07_experiment.ipynb #d5fc2b48
-def _begin(config, faces, process, folder, epoch):
+def _begin(config, faces, process, folder, epoch, notes):
     "Write what the run is, and print which faces and which folder."
-    told = set()
     for split, d in faces.items():
         skipped = f'; {len(d.skipped):,} skipped, see environment.json' if d.skipped else ''
         print(f'{split}: {len(d):,} faces, {len(d.emotions)} emotions, '
               f'fingerprint {d.fingerprint}{skipped}')
-        for note in d.provenance.get('notes', []): # what the reader took, each line once
-            if note not in told: print(f'  {note}')
-            told.add(note)
-    record = json.dumps(environment(config, faces, process), indent=2)
+    taken = [note for d in faces.values() for note in d.provenance.get('notes', [])]
+    for note in dict.fromkeys(taken+notes): # of readers and of the model's weights, each once
+        print(f'  {note}')
+    record = json.dumps(environment(config, faces, process) | {'model': notes}, indent=2)
     _write(folder/'config.yaml', config_text(config))
     _write(folder/'environment.json', f'{record}\n')
     state = ', nothing to resume: starts anew' if config.train.resume else ''

@@ -133,6 +133,7 @@ class EmotionModel(
         self._add_head(dropout, len(emotions))
         self._add_normalization(mean, std)
         self.emotions, self.image_size, self.frozen = emotions, image_size, False
+        self.notes = [] # what was chosen when the backbone was filled, a line each
         self._temperature = temperature
 
 # %% ../nbs/00_models.ipynb #bdd6b67c
@@ -247,12 +248,9 @@ def _bundled_weights(name, same_padding, bundled):
     folder = _BUNDLED/bundled
     config = json.loads((folder/'config.json').read_text(encoding='utf-8'))
     backbone, padding = config['backbone'], config.get('same_padding', False)
-    if same_padding != padding:
-        raise ValueError(f"model.pretrained: {bundled} was trained with model.same_padding="
-                         f"{str(padding).lower()}; must be the same here")
-    if name.split('.')[0] != backbone:
-        raise ValueError(f"model.pretrained: {bundled} has the backbone {backbone}; "
-                         f"must be model.name={backbone}, not {name}")
+    if (name.split('.')[0], same_padding) != (backbone, padding):
+        raise ValueError(f"model.pretrained: {bundled} has the backbone {backbone}; must be "
+                         f"model.name={backbone} model.same_padding={str(padding).lower()}")
     return load_file(folder/'model.safetensors')
 
 # %% ../nbs/00_models.ipynb #8f650ccd
@@ -332,7 +330,7 @@ def create_model(
                          mean=tuple(known['mean']), std=tuple(known['std']))
     if pretrained is not False:
         tensors, source = _find_weights(name, image_size, same_padding, pretrained)
-        fill_backbone(model.backbone, tensors, source)
+        model.notes = fill_backbone(model.backbone, tensors, source)
     return model
 
 # %% ../nbs/00_models.ipynb #f5907e26

@@ -105,7 +105,7 @@ def _prefixes(wanted, tensors):
 
 # %% ../nbs/00_file_weights.ipynb #2e3b9f79
 def _of_network(wanted, tensors, source):
-    "The tensors under the prefix of the network, without it."
+    "The tensors under the prefix of the network, without it; and a line on what was chosen."
     tensors = {key if key in wanted else _unwrapped(key): x for key, x in tensors.items()}
     found = _prefixes(wanted, tensors)
     if len(found) > 1:
@@ -116,7 +116,13 @@ def _of_network(wanted, tensors, source):
     prefix = found[0]
     inside = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
     inside.pop('n_averaged', None) # a counter of PyTorch's averaged models
-    return inside
+    return inside, _chosen(prefix, tensors, source)
+
+def _chosen(prefix, tensors, source):
+    "What is said about a prefix; nothing if all tensors stand under none."
+    others = [key for key in tensors if not key.startswith(prefix)]
+    rest = f'; not used: {len(others):,} tensors, such as {others[0]}' if others else ''
+    return [f"{source}: the weights under {prefix.removesuffix('.')}{rest}"] if prefix else []
 
 # %% ../nbs/00_file_weights.ipynb #16a10655
 def misfit(
@@ -161,10 +167,10 @@ def fill_backbone(
     backbone:nn.Module,              # from timm, without a classifier
     tensors:dict[str, torch.Tensor], # from `read_weights`
     source:str,                      # where they come from, for the message
-):
+)->list[str]: # what was chosen, a line each
     "Fill the backbone; `ValueError`, naming keys, unless everything but a classifier fits."
     wanted = backbone.state_dict()
-    own = _of_network(wanted, tensors, source)
+    own, lines = _of_network(wanted, tensors, source)
     fitting = _without_classifier(backbone, own)
     wrong = misfit(wanted, fitting)
     if wrong:
@@ -172,3 +178,4 @@ def fill_backbone(
     if wrong and misfit(wanted, fitting):
         raise ValueError(f"model.pretrained: {source} {wrong}; must be weights of this backbone")
     backbone.load_state_dict(fitting)
+    return lines
