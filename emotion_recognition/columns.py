@@ -209,6 +209,8 @@ def read_columns(
     "The columns of a table; `DataError` if it cannot be read, or names a column twice."
     if path.suffix.lower() in ('.xlsx', '.xls', '.ods'):
         raise DataError(f"{path}: is a spreadsheet; save it as .csv")
+    if path.suffix.lower() in ('.json', '.jsonl', '.npz', '.npy', '.pkl', '.h5'):
+        raise DataError(f"{path}: is no table; must be .csv, .tsv or .parquet")
     parquet_file = path.suffix.lower() == '.parquet'
     try:
         columns = _read_parquet(path, names) if parquet_file else _read_csv(path)

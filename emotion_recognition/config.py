@@ -55,7 +55,7 @@ class _Section(BaseModel):
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-FolderName = Annotated[str, Field(pattern=r'^[\w.\-+=,]+$')]
+FolderName = Annotated[str, Field(pattern=r'^\.*[\w\-+=,][\w.\-+=,]*$')]
 PathText = Annotated[str, BeforeValidator(lambda x: str(x) if isinstance(x, Path) else x)]
 
 # %% ../nbs/06_config.ipynb #bef2ecd3
@@ -136,7 +136,8 @@ class DataConfig(_Section):
     "Which faces."
     model_config = ConfigDict(extra='allow', validate_default=True) # for the reader's own options
     name:str = Field('synthetic', description=
-        'the reader: synthetic, affectnet_fused, ferplus, table, or one of yours')
+        'the reader: synthetic, affectnet_fused, ferplus, table, fer2013, rafdb, imagefolder, '
+        'affectnet, huggingface, expw, or one of yours')
     path:PathText|None = Field(None, description='where the data set lies')
     image_size:int = Field(64, ge=8, le=1024, description="side of the model's images, in pixels")
     on_bad:OnBad = Field('stop', description=
@@ -154,6 +155,11 @@ class DataConfig(_Section):
         return self
 
 # %% ../nbs/06_config.ipynb #998e0364
+def _other_reader(key):
+    "Which readers have this key, if the chosen one does not; empty if none has."
+    names = [name for name, r in READERS.items() if key.removeprefix('data.') in r.options]
+    return f"{key}: is a key of other readers; set data.name to {', '.join(names)}" if names else ''
+
 def _check_reader_options(data):
     "Turn the reader's own options into what its function takes, or raise `ConfigError`."
     if data.name not in READERS:
@@ -162,7 +168,8 @@ def _check_reader_options(data):
     for key, value in (data.model_extra or {}).items():
         if key not in own:
             keys = [f'data.{k}' for k in (*DataConfig.model_fields, *own)]
-            raise ConfigError(unknown_name('key', f'data.{key}', keys))
+            key = f'data.{key}'
+            raise ConfigError(_other_reader(key) or unknown_name('key', key, keys))
         data.model_extra[key] = _reader_option(key, value, own[key].annotation)
 
 # %% ../nbs/06_config.ipynb #447e370d
@@ -238,6 +245,7 @@ _WORDS = {
     'Input should be a valid integer.*': 'must be a whole number',
     'Input should be a valid number.*': 'must be a number',
     'Input should be a valid boolean.*': 'must be true or false',
+    'String should match pattern.*': 'must be a name of letters, digits and . _ - + = ,',
     'Input should be': 'must be'}
 
 def _reason(error):
@@ -262,8 +270,9 @@ def _line(error):
     if is_other_type and NoneType in types_of(_keys(Config).get(key, Any)):
         reason += ', or null'
     ours = error['type'] == 'value_error' # our own words
-    shown = isinstance(error['input'], dict) or ours and repr(error['input']) in reason
-    return f'{key}: {reason}' + ('' if shown else f", got {error['input']!r}")
+    value = plain_values(error['input'])
+    shown = isinstance(value, dict) or ours and repr(value) in reason
+    return f'{key}: {reason}' + ('' if shown else f", got {value!r}")
 
 # %% ../nbs/06_config.ipynb #1b5f09b2
 def _either(errors):
@@ -334,7 +343,7 @@ def _parse_override(text, known):
     if not equals or not key:
         raise ConfigError(f'{text!r}: must be key=value, such as train.lr=3e-4')
     if key not in known:
-        raise ConfigError(unknown_name('key', key, known))
+        raise ConfigError(_other_reader(key) or unknown_name('key', key, known))
     if key in SECTIONS:
         raise ConfigError(f'{key}: is a section; set its keys, such as train.lr=3e-4')
     try:

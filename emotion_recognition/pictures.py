@@ -166,6 +166,8 @@ def picture_path(
         path = folder/text.replace('\\', '/')
     if not _exists(path):
         path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+        if os.path.isdir(path):
+            raise DataError(f"{path} is a folder; must be an image")
         raise DataError(f"no such image: {path}{_hint(text, path, folder)}")
     return path
 

@@ -199,6 +199,9 @@ def choose_rows(self:FaceTable, split)->list[int]:
     if split not in SPLIT_NAMES:
         raise DataError(f"table: {unknown_name('split', split, SPLIT_NAMES)}")
     words = split_words(self.columns)
+    if not len(self.columns):
+        raise DataError(f"{self.columns.path}: holds a header and no rows; "
+                        "must hold a row per face")
     if self.valid_share is None and words is None:
         raise _no_split(self, words)
     if self.valid_share is not None:
