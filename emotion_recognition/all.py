@@ -25,6 +25,7 @@ from .experiment import *
 from .export import *
 from .faces import *
 from .interpret import *
+from .intervals import *
 from .layouts import *
 from .leaderboard import *
 from .loaders import *
@@ -38,6 +39,7 @@ from .people import *
 from .photographs import *
 from .pictures import *
 from .predict import *
+from .predictions import *
 from .presets import *
 from .processes import *
 from .readers import *

@@ -16,8 +16,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import entr, log_softmax
 
 from .core import Rendered, Table
-from .eval import NotComputable, Predictions
 from .metrics import compute_metrics
+from .predictions import NotComputable, Predictions
 
 # %% ../nbs/04b_calibration.ipynb #599ff650
 def reliability(

@@ -14,14 +14,10 @@ import numpy as np
 from fastcore.basics import patch
 
 from .core import Rendered, Table
-from emotion_recognition.eval import (
-    Interval,
-    Predictions,
-    bootstrap_intervals,
-    bootstrap_means,
-    metrics_per_face,
-)
+from .eval import metrics_per_face
+from .intervals import Interval, bootstrap_intervals, bootstrap_means
 from .metrics import METRICS
+from .predictions import Predictions
 
 # %% ../nbs/04c_compare.ipynb #26668331
 def _check_names(names):

@@ -35,7 +35,6 @@ from emotion_recognition.config import (
 from .core import write_atomically
 from .data import READERS, FaceDataset
 from .emotions import EmotionSet
-from .eval import predictions_for
 from .losses import create_loss
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel, native_size
@@ -47,6 +46,7 @@ from emotion_recognition.parts import (
     create_trainer,
     loss_names,
 )
+from .predictions import predictions_for
 from .presets import ConfigError
 from .processes import Process, start_process
 from .report import Run, training_mean, write_report

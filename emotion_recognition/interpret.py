@@ -18,8 +18,9 @@ from torch.nn.functional import interpolate
 from .core import unknown_name
 from .data import FaceDataset, create_transform
 from .emotions import emotion_colors
-from .eval import Predictions, disagreement, model_outputs
+from .eval import disagreement
 from .models import EmotionModel
+from .predictions import Predictions, model_outputs
 from .viz import Picture, check_index, in_style, short_name, show_face
 
 # %% ../nbs/05a_interpret.ipynb #6cbdb9b5

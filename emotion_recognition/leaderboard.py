@@ -18,14 +18,11 @@ from matplotlib.figure import Figure
 from .compare import ensemble
 from .config import flat_settings
 from .core import Rendered, Table, sections, write_atomically
-from emotion_recognition.eval import (
-    Interval,
-    baseline_predictions,
-    load_predictions,
-    metric_intervals,
-)
+from .eval import baseline_predictions, metric_intervals
 from .experiment import CIRCUMSTANCES
+from .intervals import Interval
 from .metrics import METRICS
+from .predictions import load_predictions
 from .report import Run
 from .sweep import Plan
 from .viz import Picture, in_style, png_bytes

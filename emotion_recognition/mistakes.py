@@ -20,8 +20,8 @@ from matplotlib.transforms import offset_copy
 from .calibration import reliability
 from .data import FaceDataset
 from .emotions import emotion_colors
-from .eval import Predictions
 from .metrics import transport_plan
+from .predictions import Predictions
 from .uncertainty import area_under_risk, risk_curve
 from .valence_arousal import valence_arousal
 from emotion_recognition.viz import (

@@ -15,14 +15,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
 from .core import Rendered, Table
-from emotion_recognition.eval import (
-    Interval,
-    NotComputable,
-    Predictions,
-    bootstrap_intervals,
-    bootstrap_means,
-)
+from .intervals import Interval, bootstrap_intervals, bootstrap_means
 from .metrics import METRICS, compute_metrics, list_metrics
+from .predictions import NotComputable, Predictions
 
 # %% ../nbs/04a_people.ipynb #92d259cc
 def _ballots(votes):

@@ -30,19 +30,17 @@ from .compare import Comparison, compare
 from .config import Config, ConfigError, load_config, open_faces
 from .core import Rendered, Table, sections, write_atomically
 from .data import FaceDataset
-from emotion_recognition.eval import (
-    Evaluation,
-    NotComputable,
-    Predictions,
-    baseline_predictions,
-    evaluate,
-    load_predictions,
-    predict_split,
-)
+from .eval import Evaluation, baseline_predictions, evaluate
 from .metrics import METRICS, compute_metrics
 from .mistakes import main_figures
 from .models import EmotionModel, write_temperature
 from .people import HumanCeiling, human_ceiling
+from emotion_recognition.predictions import (
+    NotComputable,
+    Predictions,
+    load_predictions,
+    predict_split,
+)
 from .valence_arousal import ValenceArousalError, valence_arousal_error
 from .viz import forest_plot, gallery, png_bytes, training_curves
 

@@ -21,19 +21,17 @@ from torch.nn.functional import interpolate
 from .calibration import cross_fitted_temperature
 from .core import Rendered, Table
 from .data import FaceDataset
-from emotion_recognition.eval import (
-    Interval,
-    NotComputable,
-    Predictions,
-    bootstrap_intervals,
-    bootstrap_means,
-    model_outputs,
-    plain,
-    predictions_for,
-)
+from .eval import plain
+from .intervals import Interval, bootstrap_intervals, bootstrap_means
 from .loaders import create_loader
 from .metrics import compute_metrics, total_variation
 from .models import EmotionModel
+from emotion_recognition.predictions import (
+    NotComputable,
+    Predictions,
+    model_outputs,
+    predictions_for,
+)
 
 # %% ../nbs/04e_uncertainty.ipynb #815c7488
 def _in_order(error, uncertainty):

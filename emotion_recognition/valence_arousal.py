@@ -12,7 +12,7 @@ import numpy as np
 
 from .core import Rendered, Table
 from .emotions import EmotionSet
-from .eval import NotComputable, Predictions
+from .predictions import NotComputable, Predictions
 
 # %% ../nbs/04d_valence_arousal.ipynb #0d3e89de
 def valence_arousal(

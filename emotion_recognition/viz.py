@@ -30,9 +30,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from .core import unknown_name
 from .data import FaceDataset
 from .emotions import PALETTE, emotion_colors
-from .eval import Evaluation, Predictions, disagreement, metrics_per_face
+from .eval import Evaluation, disagreement, metrics_per_face
 from .metrics import METRICS
 from .models import EmotionModel
+from .predictions import Predictions
 
 # %% ../nbs/05_viz.ipynb #cd91f325
 _STYLE = {
