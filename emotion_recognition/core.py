@@ -108,7 +108,8 @@ def unknown_name(
 )->str:
     "One line about an unknown name: the nearest ones, or all if none is near."
     known = list(map(str, known))
-    near = get_close_matches(str(name), known, 3, .6)
+    lower = {key.lower(): key for key in known}
+    near = [lower[key] for key in get_close_matches(str(name).lower(), lower, 3, .6)]
     if near:
         return f"no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
     if len(known) > 40:

@@ -135,7 +135,9 @@ def misfit(
     shapes = [f'{key} {tuple(tensors[key].shape)} for {tuple(value.shape)}'
               for key, value in wanted.items()
               if key in tensors and tensors[key].shape != value.shape]
-    kinds = {'lacks': missing, 'holds unknown': extra, 'has other shapes:': shapes}
+    broken = [key for key, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()]
+    kinds = {'lacks': missing, 'holds unknown': extra, 'has other shapes:': shapes,
+             'holds NaN or infinity:': broken}
     for what, keys in kinds.items():
         if keys:
             some = ', '.join(keys[:3])
