@@ -26,6 +26,7 @@ from .emotions import EmotionSet
 from .loaders import create_loader
 from .losses import LOSSES, balanced_weight, create_loss
 from .models import EmotionModel, create_model
+from .optimizers import create_optimizer
 from .presets import ConfigError
 from .processes import Process
 from emotion_recognition.train import (
@@ -34,7 +35,6 @@ from emotion_recognition.train import (
     Progress,
     Trainer,
     Watch,
-    create_optimizer,
 )
 
 # %% ../nbs/06c_parts.ipynb #1b8fa1e4
