@@ -33,6 +33,7 @@ from .losses import *
 from .metrics import *
 from .mistakes import *
 from .models import *
+from .optimizers import *
 from .overview import *
 from .parts import *
 from .people import *

@@ -38,6 +38,7 @@ from .emotions import EmotionSet
 from .losses import create_loss
 from .metrics import METRICS, compute_metrics, list_metrics
 from .models import EmotionModel, native_size
+from .optimizers import create_optimizer
 from .overview import open_splits
 from emotion_recognition.parts import (
     class_weight,
@@ -50,7 +51,7 @@ from .predictions import predictions_for
 from .presets import ConfigError
 from .processes import Process, start_process
 from .report import Run, training_mean, write_report
-from .train import create_optimizer, one_training
+from .train import one_training
 
 # %% ../nbs/07_experiment.ipynb #35f5c89e
 def run_folder(

@@ -7,6 +7,7 @@ __all__ = ['MAIN_METRICS', 'training_mean', 'metrics_with_baselines', 'metrics_t
            'write_report', 'Run', 'evaluated_run', 'evaluate_run', 'compare_runs', 'calibrate_run']
 
 # %% ../nbs/06a_report.ipynb #bdf5df6a
+import io
 import json
 import sys
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from matplotlib.figure import Figure
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from emotion_recognition.calibration import (
@@ -182,10 +185,15 @@ def _title(name):
 def _write(path, data):
     write_atomically(path, lambda file: file.write(data))
 
-def _to_tensorboard(figures, run, step):
+def _to_tensorboard(pictures, run, step):
+    "PNG files as they are; `add_figure` would draw them again."
     with SummaryWriter(run, filename_suffix='.report') as writer:
-        for name, figure in figures.items():
-            writer.add_figure(f'report/{name}', figure, step)
+        for name, png in pictures.items():
+            width, height = Image.open(io.BytesIO(png)).size
+            image = Summary.Image(
+                encoded_image_string=png, width=width, height=height, colorspace=3)
+            value = Summary.Value(tag=f'report/{name}', image=image)
+            writer.file_writer.add_summary(Summary(value=[value]), step)
 
 # %% ../nbs/06a_report.ipynb #fd48a9f5
 def write_report(
@@ -201,11 +209,12 @@ def write_report(
     if run and (run/'metrics.jsonl').is_file():
         figures = dict(training_curves=training_curves(run), **figures)
     files = {_title(name): f'figures/{name}.png' for name in figures}
-    for name, figure in figures.items():
-        _write(folder/f'figures/{name}.png', png_bytes(figure))
+    pictures = {name: png_bytes(figure) for name, figure in figures.items()}
+    for name, png in pictures.items():
+        _write(folder/f'figures/{name}.png', png)
     _write(folder/'report.md', report_text(findings, predictions, files).encode())
     if run:
-        _to_tensorboard(figures, run, step)
+        _to_tensorboard(pictures, run, step)
     return findings
 
 # %% ../nbs/06a_report.ipynb #30bea2b5

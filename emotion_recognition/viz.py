@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.patches import Patch
@@ -132,13 +133,14 @@ def png_bytes(
     dpi:int=120,        # dots per inch
     palette:bool=False, # 200 colors only, for a third of the size
 )->bytes:
-    "The figure as a PNG file."
-    full, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(full, format='png', dpi=dpi)
-    if not palette:
-        return full.getvalue()
-    _with_palette(Image.open(full).convert('RGB')).save(small, 'png', optimize=True)
-    return small.getvalue()
+    "The figure as a PNG file; drawn once, where `savefig` draws twice."
+    canvas, own, file = FigureCanvasAgg(figure), figure.dpi, io.BytesIO()
+    figure.set_dpi(dpi)
+    canvas.draw()
+    figure.set_dpi(own)
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB')
+    (_with_palette(image) if palette else image).save(file, 'png', optimize=palette)
+    return file.getvalue()
 
 # %% ../nbs/05_viz.ipynb #f99c2be1
 def denormalize(
