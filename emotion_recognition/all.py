@@ -19,6 +19,7 @@ from .config import *
 from .core import *
 from .data import *
 from .demo import *
+from .distributions import *
 from .emotions import *
 from .eval import *
 from .experiment import *

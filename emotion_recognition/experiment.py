@@ -190,8 +190,10 @@ def _check_splits(config):
 def _check_monitor(config, emotions):
     monitor, allowed = config.train.monitor, list_metrics(emotions)
     if monitor in METRICS and monitor not in allowed:
-        raise ConfigError(f'train.monitor: {monitor} needs {METRICS[monitor].needs}, which these '
-                          f"emotions lack; use valid_loss, {', '.join(allowed)}")
+        lacks = f'needs {METRICS[monitor].needs}, which these emotions lack'
+        reason = lacks if METRICS[monitor].listed else 'is not computed after an epoch'
+        raise ConfigError(f'train.monitor: {monitor} {reason}; '
+                          f"use valid_loss, {', '.join(allowed)}")
 
 # %% ../nbs/07_experiment.ipynb #0f74171d
 @torch.no_grad()

@@ -19,8 +19,8 @@ from matplotlib.transforms import offset_copy
 
 from .calibration import reliability
 from .data import FaceDataset
+from .distributions import transport_plan
 from .emotions import emotion_colors
-from .metrics import transport_plan
 from .predictions import Predictions
 from .uncertainty import area_under_risk, risk_curve
 from .valence_arousal import valence_arousal
