@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LOSSES', 'RegisteredLoss', 'register_loss', 'list_losses', 'log_probabilities', 'weigh', 'mse_loss', 'l1_loss',
            'kl_loss', 'cross_entropy_loss', 'js_loss', 'quadratic_loss', 'cumulative_emd_loss', 'sinkhorn_potentials',
-           'sinkhorn_divergence', 'emd_loss', 'votes_loss', 'CombinedLoss', 'create_loss', 'balanced_weight']
+           'sinkhorn_divergence', 'emd_loss', 'votes_loss', 'dirichlet_multinomial_loss', 'CombinedLoss', 'create_loss',
+           'balanced_weight']
 
 # %% ../nbs/01_losses.ipynb #95061446
 import inspect
@@ -209,6 +210,37 @@ def votes_loss(
     votes = votes.to(log_p.dtype)
     log_ways = torch.lgamma(votes.sum(-1) + 1) - torch.lgamma(votes + 1).sum(-1)
     return (weigh(-votes*log_p, weight).sum(-1) - log_ways).mean()
+
+# %% ../nbs/01_losses.ipynb #b1e4b4d2
+def _stirling_rest(x):
+    "log Gamma(x) - (x-1/2) log x + x - log(2 pi)/2, for x of 10 or more."
+    y = x**-2
+    return (1/12 - y*(1/360 - y*(1/1260 - y/1680)))/x
+
+def _log_rising(log_a, n):
+    "log(Gamma(a+n)/Gamma(a)), from log a; 0 if n is 0."
+    small, large = log_a.exp().clamp(max=10), log_a.exp().clamp(min=10)
+    voted = torch.where(n > 0, n, 1) # lgamma has no finite slope at 0
+    below = log_a + torch.lgamma(small+voted) - torch.lgamma(small+1)
+    ratio = n/large
+    above = ((large - .5)*torch.log1p(ratio) - n + n*(large.log() + torch.log1p(ratio))
+             + _stirling_rest(large+n) - _stirling_rest(large))
+    return torch.where(n > 0, torch.where(log_a < math.log(10), below, above), 0)
+
+# %% ../nbs/01_losses.ipynb #54d3b0b7
+@register_loss('dirichlet_multinomial', needs='votes')
+def dirichlet_multinomial_loss(
+    logits:Tensor, # [B,C], logarithms of the Dirichlet's parameters
+    votes:Tensor,  # [B,C] counts of votes, 0 or more
+)->Tensor:         # scalar, 0 or more
+    "Negative log-likelihood of votes whose shares scatter, in nats per face."
+    log_p = log_probabilities(logits)
+    log_s = torch.logsumexp(logits.to(log_p.dtype), -1).clamp(math.log(.01), math.log(1e6))
+    votes = votes.to(log_p.dtype)
+    total = votes.sum(-1)
+    log_ways = torch.lgamma(total + 1) - torch.lgamma(votes + 1).sum(-1)
+    rising = _log_rising(log_p + log_s[:, None], votes).sum(-1)
+    return (_log_rising(log_s, total) - rising - log_ways).mean()
 
 # %% ../nbs/01_losses.ipynb #c2fd474d
 def _check_shares(shares):
