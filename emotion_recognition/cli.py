@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['emorec_train', 'emorec_data', 'emorec_eval', 'emorec_calibrate', 'emorec_sweep', 'emorec_leaderboard',
-           'emorec_predict', 'emorec_export', 'emorec_demo', 'main', 'command_table']
+           'emorec_predict', 'emorec_export', 'emorec_demo', 'emorec_bench', 'main', 'command_table']
 
 # %% ../nbs/10_cli.ipynb #2118b8b5
 import sys
@@ -375,6 +375,29 @@ def _demo(args):
         demo.wait()
 
 emorec_demo = partial(run_command, 'demo')
+
+# %% ../nbs/10_cli.ipynb #ebfccdcb
+@command('bench', 'How fast this machine trains, reads, scores and predicts, beside other ways.',
+    option('parts', nargs='*', metavar='train|data|metrics|predict',
+           help='what to measure (default: all of them)'),
+    option('--quick', action='store_true',
+           help='tiny work, to see that everything runs; its figures mean little'),
+    option('--out', metavar='FILE.json', help='also write the figures; other parts in it are kept'),
+    examples='''
+  emorec_bench                               everything, about an hour
+  emorec_bench metrics predict               two parts
+  emorec_bench train --out speed.json        and write the figures
+  emorec_bench --quick                       does everything run?''')
+def _bench(args):
+    from emotion_recognition.bench import run_benchmark, save_benchmark
+    found = run_benchmark(args.parts, quick=args.quick)
+    _show(found.tables())
+    print('\n'+', '.join(f'{k}: {v}' for k, v in found.machine.items()))
+    if args.out:
+        save_benchmark(found, args.out)
+        print(f'\nwritten to {args.out}')
+
+emorec_bench = partial(run_command, 'bench')
 
 # %% ../nbs/10_cli.ipynb #ecf5b105
 def main(
