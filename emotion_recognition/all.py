@@ -9,6 +9,7 @@ __all__ = []
 from .augmentation import *
 from .backends import *
 from .bars import *
+from .bench import *
 from .calibration import *
 from .callbacks import *
 from .card import *
@@ -37,6 +38,7 @@ from .models import *
 from .optimizers import *
 from .overview import *
 from .parts import *
+from .peers import *
 from .people import *
 from .photographs import *
 from .pictures import *
