@@ -18,6 +18,7 @@ from .columns import *
 from .compare import *
 from .config import *
 from .core import *
+from .crowd import *
 from .data import *
 from .demo import *
 from .distributions import *
@@ -42,10 +43,12 @@ from .peers import *
 from .people import *
 from .photographs import *
 from .pictures import *
+from .power_curve import *
 from .predict import *
 from .predictions import *
 from .presets import *
 from .processes import *
+from .raters import *
 from .readers import *
 from .report import *
 from .roles import *
