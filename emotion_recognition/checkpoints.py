@@ -8,6 +8,9 @@ __all__ = ['Checkpoint', 'MetricsFile']
 # %% ../nbs/03b_checkpoints.ipynb #e8f1a2dd
 import json
 from pathlib import Path
+from time import monotonic
+from types import NoneType
+from typing import Callable
 
 import torch
 from fastcore.basics import patch
@@ -28,36 +31,72 @@ class Checkpoint(Callback):
     def __init__(self,
         folder:str|Path, # the run folder
         watch:Watch,     # what makes an epoch the best
+        minutes:float|None=None, # keep `last/` inside an epoch after so many; None: never
     ):
-        self.folder, self.watch = Path(folder), watch
+        self.folder, self.watch, self.minutes = Path(folder), watch, minutes
+        self.saved = monotonic()
+        self.kept = '' # what `last/` has reached, in words
 
     def after_epoch(self, trainer):
         better = self.watch.better(trainer.record)
-        if not trainer.process.first:
-            return
-        if better:
-            self.keep('best', lambda new: _save_model(trainer.valid_model, new))
-        self.keep('last', lambda new: self.save_last(trainer, new))
-
-    def keep(self, name, write):
-        "Replace a folder; `TrainingError` if there is no room."
-        try:
-            write_folder(self.folder/name, write)
-        except (OSError, SafetensorError, RuntimeError) as e: # each writer has its own error
-            reason = str(e).splitlines()[0]
-            raise TrainingError(
-                f'{self.folder/name}: no room to write it, or no right to ({reason}); free some '
-                'and resume with train.resume=true; earlier checkpoints are whole') from None
-
-    def save_last(self, trainer, folder):
-        _save_model(trainer.model, folder)
-        torch.save(trainer.state(), folder/'trainer.pt')
+        if trainer.process.first:
+            if better:
+                self.keep('best', lambda new: _save_model(trainer.valid_model, new))
+            self.keep('last', lambda new: _save_last(trainer, new))
+        self.saved, self.kept = monotonic(), trainer.position
 
     def state(self):
         return self.watch.state()
 
     def load_state(self, state):
         self.watch.load_state(state)
+
+# %% ../nbs/03b_checkpoints.ipynb #c92da09d
+def _save_last(trainer, folder, loss_sums=None):
+    _save_model(trainer.model, folder)
+    torch.save(trainer.state(loss_sums), folder/'trainer.pt')
+
+@patch
+def keep(self:Checkpoint,
+    name:str,       # best or last
+    write:Callable, # is called with an empty folder to fill
+):
+    "Replace a folder; `TrainingError` if there is no room."
+    try:
+        write_folder(self.folder/name, write)
+    except (OSError, SafetensorError, RuntimeError) as e: # each writer has its own error
+        reason = str(e).splitlines()[0]
+        raise TrainingError(
+            f'{self.folder/name}: no room to write it, or no right to ({reason}); free some '
+            'and resume with train.resume=true; earlier checkpoints are whole') from None
+
+# %% ../nbs/03b_checkpoints.ipynb #25bc3425
+@patch
+def keep_inside(self:Checkpoint, trainer:Trainer):
+    "Keep `last/` of an unfinished epoch."
+    trainer.check_finite()
+    if not all(p.isfinite().all() for p in trainer.model.parameters()):
+        raise TrainingError(f'{trainer.position}: the weights are not finite; lower train.lr, or '
+                            'set train.clip_norm=1. The last checkpoint is good.')
+    loss_sums = trainer.process.gather(float(trainer.loss_sum))
+    if trainer.process.first:
+        self.keep('last', lambda new: _save_last(trainer, new, loss_sums))
+    trainer.process.largest(0)
+    self.saved, self.kept = monotonic(), trainer.position
+
+# %% ../nbs/03b_checkpoints.ipynb #a1c6505b
+@patch
+def after_batch(self:Checkpoint, trainer:Trainer):
+    "Keep `last/` if it is time, and no step is half done."
+    if self.minutes is None or not trainer.group()[1]:
+        return
+    if trainer.process.largest(int(monotonic()-self.saved >= 60*self.minutes)):
+        self.keep_inside(trainer)
+
+@patch
+def before_interrupt(self:Checkpoint, trainer:Trainer):
+    "Keep `last/`, so that no finished batch is lost."
+    self.keep_inside(trainer)
 
 # %% ../nbs/03b_checkpoints.ipynb #54d4e7b3
 @patch
@@ -70,28 +109,81 @@ def stateful(self:Trainer)->dict[str, Callback]: # class name -> callback
         raise ValueError(f"callbacks: two of {names} have one name; subclass one of them")
     return named
 
+# %% ../nbs/03b_checkpoints.ipynb #20ad2886
+_COUNTS = dict( # what a trainer counts, and what it starts with
+    epoch=0, step=0, history=[], stop=None, batch_number=0, faces_seen=0, seconds=0.)
+
+@patch(as_prop=True)
+def position(self:Trainer)->str:
+    "What is finished, in words; empty if nothing is."
+    if self.batch_number:
+        return f'epoch {self.epoch+1}, batch {self.batch_number} of {len(self.train_loader)}'
+    return f'epoch {self.epoch}' if self.epoch else ''
+
 # %% ../nbs/03b_checkpoints.ipynb #a30e2c13
 @patch
-def state(self:Trainer)->dict: # tensors, numbers, strings, and lists and dicts of them
+def state(self:Trainer,
+    loss_sums:list[float]|None=None, # of all processes, inside an epoch
+)->dict: # tensors, numbers, strings, and lists and dicts of them
     "All that is needed to resume, except the weights."
     return dict(
-        epoch=self.epoch, step=self.step, history=self.history, stop=self.stop,
+        {name: getattr(self, name) for name in _COUNTS}, loss_sums=loss_sums,
         optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(),
         callbacks={name: callback.state() for name, callback in self.stateful().items()})
 
 # %% ../nbs/03b_checkpoints.ipynb #84796bea
-def _read_state(path, callbacks):
-    "What `Trainer.state` returned; `ValueError` if it is broken or of other callbacks."
+def _read_state(path):
+    "What `Trainer.state` returned; `ValueError` if it is something else."
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
-        saved = sorted(state['callbacks'])
     except Exception as e: # a broken file fails in many ways
         raise ValueError(f"{path}: cannot be read ({type(e).__name__}); start a new run") from None
-    if saved != sorted(callbacks):
-        saved, needed = ', '.join(saved) or 'none', ', '.join(sorted(callbacks)) or 'none'
+    parts = dict(optimizer={}, scaler={}, callbacks={})
+    state = _COUNTS | dict(loss_sums=None) | (state if isinstance(state, dict) else {})
+    for name, example in {**_COUNTS, **parts}.items():
+        allowed = (str, NoneType) if name == 'stop' else type(example)
+        if not isinstance(state.get(name), allowed):
+            raise ValueError(f"{path}: its {name} is missing or wrong; must be a checkpoint of "
+                             "this run; else start a new one")
+    return state
+
+# %% ../nbs/03b_checkpoints.ipynb #39f54c33
+def _check_callbacks(path, state, callbacks):
+    "`ValueError` if the checkpoint knows other callbacks."
+    saved, needed = sorted(state['callbacks']), sorted(callbacks)
+    if saved != needed:
+        saved, needed = ', '.join(saved) or 'none', ', '.join(needed) or 'none'
         raise ValueError(f"{path}: has the state of other callbacks ({saved}; needed: {needed}); "
                          "resume with the configuration that the run was started with")
-    return state
+
+def _check_place(path, state, trainer):
+    "`ValueError` if a checkpoint from inside an epoch is of other batches."
+    number, world = state['batch_number'], trainer.process.world
+    if not number:
+        return
+    saved = len(state['loss_sums'] or [])
+    if saved != world:
+        raise ValueError(f"{path}: was kept inside an epoch by {saved} processes; "
+                         f"resume with as many, not with {world}")
+    if not 0 < number <= len(trainer.train_loader):
+        raise ValueError(f"{path}: is of batch {number}; must be one of the "
+                         f"{len(trainer.train_loader)} that an epoch has")
+
+# %% ../nbs/03b_checkpoints.ipynb #9476b15c
+@patch
+def load_state(self:Trainer,
+    state:dict, # as `state` returned it
+):
+    "Take back what a checkpoint kept."
+    self.optimizer.load_state_dict(state['optimizer'])
+    self.scaler.load_state_dict(state['scaler'])
+    for name in _COUNTS:
+        setattr(self, name, state[name])
+    if self.batch_number:
+        loss_sum = state['loss_sums'][self.process.rank]
+        self.loss_sum = torch.tensor(loss_sum, device=self.process.device)
+    for name, callback in self.stateful().items():
+        callback.load_state(state['callbacks'][name])
 
 # %% ../nbs/03b_checkpoints.ipynb #c135eec2
 @patch
@@ -104,15 +196,16 @@ def resume(self:Trainer,
     recover_folder(last)
     if not last.exists():
         return False
-    callbacks = self.stateful()
-    state = _read_state(last/'trainer.pt', callbacks)
+    path, callbacks = last/'trainer.pt', self.stateful()
+    state = _read_state(path)
+    _check_callbacks(path, state, callbacks)
+    _check_place(path, state, self)
     self.model.load_state_dict(EmotionModel.from_pretrained(last).state_dict())
-    self.optimizer.load_state_dict(state['optimizer'])
-    self.scaler.load_state_dict(state['scaler'])
-    for name in ('epoch', 'step', 'history', 'stop'):
-        setattr(self, name, state[name])
-    for name, callback in callbacks.items():
-        callback.load_state(state['callbacks'][name])
+    try:
+        self.load_state(state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as e:
+        reason = f'{type(e).__name__}: {e}'.splitlines()[0]
+        raise ValueError(f"{path}: does not fit this run ({reason}); start a new run") from None
     return True
 
 # %% ../nbs/03b_checkpoints.ipynb #8f0ad37e

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .augmentation import find_variation, random_numbers, vary_batch
 from .core import cache_folder, progress, write_atomically
 from .data import DataError, FaceDataset, create_transform
+from .signals import ignore_signals
 
 # %% ../nbs/02e_loaders.ipynb #0cf33275
 class EpochSampler(Sampler):
@@ -36,13 +37,14 @@ class EpochSampler(Sampler):
     ):
         self.n, self.shuffle, self.seed = n, shuffle, seed
         self.rank, self.world, self.epoch = rank, world, 0
+        self.skip = 0 # positions at the start of the epoch that were served before
 
     def __iter__(self)->Iterator[int]:
         order = np.arange(self.n)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
             order = order[:self.n//self.world*self.world]
-        return iter(order[self.rank::self.world].tolist())
+        return iter(order[self.rank::self.world][self.skip:].tolist())
 
     def __len__(self):
         if self.shuffle:
@@ -124,9 +126,10 @@ def __repr__(self:FaceLoader):
 # %% ../nbs/02e_loaders.ipynb #4a86d99b
 @patch
 def batches(self:FaceLoader)->list[torch.Tensor]: # int64 [B] each
-    "The positions of the faces in each batch of this epoch."
+    "The positions of the faces in each batch that this epoch still has."
     order = torch.tensor(list(self.sampler), dtype=torch.int64)
-    return list(order.split(self.batch_size))[:len(self)]
+    left = len(self) - self.sampler.skip//self.batch_size
+    return list(order.split(self.batch_size))[:left]
 
 @patch
 def random(self:FaceLoader)->torch.Tensor: # float32 [N,7] or [N,21]
@@ -178,7 +181,8 @@ def _start_workers(self:FaceLoader, workers):
     return DataLoader(
         self.squares, self.batch_size, sampler=self.sampler, drop_last=self.drop_last,
         num_workers=workers, persistent_workers=True, collate_fn=torch.stack,
-        pin_memory=self.device.type == 'cuda', generator=torch.Generator())
+        pin_memory=self.device.type == 'cuda', generator=torch.Generator(),
+        worker_init_fn=ignore_signals)
 
 # %% ../nbs/02e_loaders.ipynb #b731c0d3
 def _remembered(path):

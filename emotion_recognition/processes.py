@@ -75,6 +75,24 @@ def share(self:Process, tensors:Iterable[torch.Tensor]):
     for x in tensors:
         dist.broadcast(x, 0)
 
+# %% ../nbs/02f_processes.ipynb #458eb9ea
+@patch
+def largest(self:Process, number:int)->int:
+    "The largest of the numbers that the processes give; each waits for all others."
+    if self.world == 1:
+        return number
+    found = torch.tensor(number)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return int(found)
+
+# %% ../nbs/02f_processes.ipynb #5a476632
+@patch
+def gather(self:Process, number:float)->list[float]: # one per process, float32
+    "What each process gives, known to all."
+    numbers = torch.zeros(self.world)
+    numbers[self.rank] = number
+    return self.sum(numbers).tolist()
+
 # %% ../nbs/02f_processes.ipynb #9bdfba1e
 _BY_TORCHRUN = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
 
@@ -97,5 +115,5 @@ def start_process(
         device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', rank)))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
+        dist.init_process_group('cpu:gloo,cuda:nccl' if device.type == 'cuda' else 'gloo')
     return Process(dist.get_rank(), dist.get_world_size(), device)
