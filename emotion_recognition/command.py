@@ -17,6 +17,7 @@ from typing import Callable
 
 import emotion_recognition
 from .core import cache_folder, unknown_name
+from .signals import exit_code, terminable
 
 # %% ../nbs/09a_command.ipynb #a4cf7abc
 @dataclass
@@ -139,9 +140,10 @@ def run_command(
     parsed = create_parser(command).parse(args)
     _accept_any_text()
     try:
-        return command.run(parsed) or 0
+        with terminable():
+            return command.run(parsed) or 0
     except KeyboardInterrupt as e:
-        return end_command(name, f'stopped; {e}' if str(e) else 'stopped', 130)
+        return end_command(name, f'stopped; {e}' if str(e) else 'stopped', exit_code(e))
     except BrokenPipeError:
         return _close_output()
     except Exception as e: # the net under every command

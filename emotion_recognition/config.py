@@ -122,6 +122,8 @@ class TrainConfig(_Optimization):
     compile:bool = Field(False, description='use torch.compile')
     device:DeviceName = Field('auto', description='auto, cpu, cuda, cuda:1, mps or xpu')
     resume:bool = Field(False, description='resume from the last checkpoint of the run folder')
+    checkpoint_minutes:Positive|None = Field(10., description=
+        'keep a checkpoint inside an epoch after so many; null: after epochs only')
 
 class RunConfig(_Section):
     "Where it is kept: root/experiment/name."

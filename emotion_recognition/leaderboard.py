@@ -20,7 +20,7 @@ from .compare import ensemble
 from .config import flat_settings
 from .core import Rendered, Table, sections, write_atomically
 from .eval import baseline_predictions, metrics_per_face
-from .experiment import CIRCUMSTANCES
+from .folders import CIRCUMSTANCES
 from .intervals import Interval
 from .metrics import METRICS
 from .predictions import load_predictions

@@ -16,12 +16,13 @@ from fastcore.basics import patch
 # %% ../nbs/00_signals.ipynb #d343a0a2
 class Terminated(KeyboardInterrupt):
     "SIGTERM: whoever started this program asks it to end."
+    code = 143
 
 def exit_code(
     interrupt:KeyboardInterrupt,
 )->int: # 130 for Ctrl-C, 143 for SIGTERM
     "The exit code of a program that an interrupt has ended."
-    return 143 if isinstance(interrupt, Terminated) else 130
+    return getattr(interrupt, 'code', 130)
 
 # %% ../nbs/00_signals.ipynb #d7518f1c
 def _terminate(number, frame):

@@ -28,7 +28,7 @@ from emotion_recognition.config import (
     open_faces,
 )
 from .core import Table, write_atomically
-from .experiment import check_same_faces, check_same_run
+from .folders import check_same_faces, check_same_run
 from .metrics import METRICS
 from .presets import ConfigError, names_config
 from .report import Run
@@ -376,9 +376,9 @@ def run_sweep(
                 screen.show(progress_table(plans, state))
                 if running:
                     time.sleep(seconds)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e: # or its kind SIGTERM
         runner.stop([job for _, job in running.values()])
-        raise KeyboardInterrupt('the same command resumes') from None
+        raise type(e)('the same command resumes') from None
     return state
 
 # %% ../nbs/07a_sweep.ipynb #887c2e2a
