@@ -70,13 +70,11 @@ class Mixup(Callback):
     ):
         self.alpha = alpha
 
-    def before_epoch(self, trainer):
-        self.rng = np.random.default_rng([trainer.seed, trainer.epoch, trainer.process.rank])
-
     def before_batch(self, trainer):
-        batch = trainer.batch
-        share = float(self.rng.beta(self.alpha, self.alpha))
-        other = torch.from_numpy(self.rng.permutation(len(batch.target)))
+        batch, rank = trainer.batch, trainer.process.rank
+        rng = np.random.default_rng([trainer.seed, trainer.epoch, rank, trainer.batch_number])
+        share = float(rng.beta(self.alpha, self.alpha))
+        other = torch.from_numpy(rng.permutation(len(batch.target)))
         def blend(x):
             return None if x is None else share*x + (1-share)*x[other.to(x.device)]
         trainer.batch = Batch(
@@ -162,6 +160,9 @@ class TensorBoard(Callback):
     def before_fit(self, trainer):
         resumed = trainer.step+1 if trainer.step else None # later entries are written again
         self.writer = SummaryWriter(self.folder, purge_step=resumed)
+
+    def before_interrupt(self, trainer):
+        self.writer.close()
 
     def after_fit(self, trainer):
         results = trainer.history[-1] if trainer.history else {}

@@ -58,7 +58,7 @@ def create_callbacks(
         callbacks.append(EarlyStopping(Watch(t.monitor, t.min_delta), t.patience))
     if process.first:
         callbacks += [Progress(), TensorBoard(folder, settings), MetricsFile(folder)]
-    return [*callbacks, Checkpoint(folder, Watch(t.monitor))]
+    return [*callbacks, Checkpoint(folder, Watch(t.monitor), t.checkpoint_minutes)]
 
 # %% ../nbs/06c_parts.ipynb #3684430a
 def configured_model(

@@ -24,11 +24,12 @@ from .loaders import Batch
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
 from .processes import Process
+from .signals import Interrupts
 
 # %% ../nbs/03_train.ipynb #f9e717c5
 MOMENTS = (
     'before_fit', 'before_epoch', 'before_batch', 'before_step', 'after_step',
-    'after_batch', 'after_validate', 'after_epoch', 'after_fit')
+    'after_batch', 'after_validate', 'after_epoch', 'after_fit', 'before_interrupt')
 
 class Callback:
     "Has a method for each moment it needs: `before_fit(trainer)`, `after_epoch(trainer)`, ..."
@@ -75,6 +76,15 @@ class Trainer:
         self.epoch = self.step = 0 # finished epochs, finished steps
         self.history = []          # one record per epoch
         self.stop = None           # a reason to stop after this epoch
+        self.interrupts = Interrupts()
+        self.begin_epoch()
+
+# %% ../nbs/03_train.ipynb #13a2af01
+@patch
+def begin_epoch(self:Trainer):
+    "Count batches, losses, faces and seconds of an epoch anew."
+    self.batch_number = self.faces_seen = 0 # finished, or the one at hand
+    self.loss_sum = self.seconds = 0.
 
 # %% ../nbs/03_train.ipynb #34882c08
 @patch
@@ -97,7 +107,7 @@ def notify(self:Trainer,
 @patch
 def fit(self:Trainer):
     "Train to the last epoch, or until a callback sets `stop`."
-    with one_training():
+    with one_training(), self.interrupts:
         self.notify('before_fit')
         while self.epoch < self.epochs and not self.stop:
             self.record = {'epoch': self.epoch+1}
@@ -107,25 +117,29 @@ def fit(self:Trainer):
             self.validate()
             self.epoch += 1
             self.history.append(self.record)
+            self.begin_epoch()
             self.notify('after_epoch')
         self.notify('after_fit')
 
 # %% ../nbs/03_train.ipynb #856592bd
 @patch
 def train_epoch(self:Trainer):
-    "Train on every training face once."
+    "Train on every training face once, or on those that an interrupted run has left."
     self.wrapped_model.train()
-    self.loss_sum, self.faces_seen, start = 0., 0, perf_counter()
-    for number, batch in enumerate(self.train_loader, 1):
+    start = perf_counter()-self.seconds
+    for number, batch in enumerate(self.train_loader, self.batch_number+1):
         self.batch_number, self.batch = number, self.to_device(batch)
+        self.seed_batch()
         self.notify('before_batch')
         self.train_batch()
         self.faces_seen += len(batch.index)
+        self.seconds = perf_counter()-start
         self.notify('after_batch')
         if number % 20 == 0:
             self.check_finite()
+        self.heed_interrupt()
     self.check_finite()
-    self.record_training(seconds=perf_counter()-start)
+    self.record_training()
 
 # %% ../nbs/03_train.ipynb #453a06f9
 @patch
@@ -157,10 +171,15 @@ def take_step(self:Trainer):
 # %% ../nbs/03_train.ipynb #9289fffb
 @patch
 def seed_epoch(self:Trainer):
-    "Draw the same in this epoch, whatever happened before it."
-    number = self.epoch*self.process.world + self.process.rank
-    torch.manual_seed((self.seed*1_000_003 + number) % 2**63)
-    self.train_loader.sampler.epoch = self.epoch
+    "Let the loader serve what is left of this epoch."
+    sampler = self.train_loader.sampler
+    sampler.epoch, sampler.skip = self.epoch, self.batch_number*self.train_loader.batch_size
+
+@patch
+def seed_batch(self:Trainer):
+    "Draw the same in this batch, whatever happened before it."
+    place = [self.seed, self.epoch, self.batch_number, self.process.rank]
+    torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
 # %% ../nbs/03_train.ipynb #f729642b
 class TrainingError(RuntimeError):
@@ -188,6 +207,17 @@ def to_device(self:Trainer, batch:Batch)->Batch:
         return None if x is None else x.to(self.process.device, non_blocking=True)
     images = self.model.normalize(move(batch.images)).to(memory_format=self.memory_format)
     return Batch(images, move(batch.target), move(batch.votes), batch.index)
+
+# %% ../nbs/03_train.ipynb #b67de1c3
+@patch
+def heed_interrupt(self:Trainer):
+    "Raise the interrupt that this process or another has noted, after a finished group of batches."
+    if not self.group()[1]:
+        return
+    self.interrupts.number = self.process.largest(self.interrupts.number)
+    if self.interrupts.number:
+        self.notify('before_interrupt')
+        self.interrupts.raise_noted()
 
 # %% ../nbs/03_train.ipynb #2f3c9941
 @patch
@@ -235,14 +265,14 @@ def check_finite(self:Trainer):
 
 # %% ../nbs/03_train.ipynb #98cd16c2
 @patch
-def record_training(self:Trainer, seconds:float):
+def record_training(self:Trainer):
     "Put step, learning rate, mean loss and speed of this epoch into `record`."
     world, batches = self.process.world, len(self.train_loader)
     loss = self.process.sum(self.loss_sum)/world
     faces = self.faces_seen*world
     self.record |= dict(
         step=self.step, lr=self.optimizer.param_groups[0]['lr'], train_loss=float(loss)/batches,
-        seconds=round(seconds, 2), images_per_second=round(faces/seconds, 1))
+        seconds=round(self.seconds, 2), images_per_second=round(faces/self.seconds, 1))
 
 # %% ../nbs/03_train.ipynb #55cde6e6
 @patch
@@ -260,6 +290,8 @@ def predict(self:Trainer,
         with self.autocast():
             found = self.valid_model(batch.images, normalized=True)
         logits[batch.index.to(logits.device)] = found.float()
+        if self.process.world == 1: # the shares of several may differ by a batch
+            self.heed_interrupt()
     return self.process.sum(logits)
 
 # %% ../nbs/03_train.ipynb #bbbac92e
@@ -395,6 +427,7 @@ class Progress(Callback):
     def before_epoch(self, trainer):
         self.bar = progress(description=f'epoch {trainer.epoch+1}/{trainer.epochs}', unit='batch',
                             total=len(trainer.train_loader))
+        self.bar.update(trainer.batch_number) # those of a run that was interrupted
 
     def after_batch(self, trainer):
         self.bar.update()
