@@ -6,7 +6,6 @@
 __all__ = ['DATA_TERMS', 'LIMITS', 'model_card']
 
 # %% ../nbs/06b_card.ipynb #f48e2aa1
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,12 +57,6 @@ def _data_terms(config):
     return DATA_TERMS.get(config.data.name, unknown)
 
 # %% ../nbs/06b_card.ipynb #00e58dda
-@patch(as_prop=True)
-def environment(self:Run)->dict:
-    "What environment.json holds: versions, commit, data; empty if missing."
-    path = self.folder/'environment.json'
-    return json.loads(path.read_text()) if path.is_file() else {}
-
 def _faces_table(run):
     "Which faces, one row per fact."
     record = run.environment.get('data', {}).get('train', {})

@@ -7,6 +7,7 @@ __all__ = ['COMMANDS', 'Command', 'command', 'option', 'create_parser', 'end_com
 
 # %% ../nbs/09a_command.ipynb #9ee2b2a9
 import argparse
+import errno
 import os
 import sys
 import sysconfig
@@ -112,6 +113,8 @@ def _fault(error):
             'shows the traceback for a report')
 
 # %% ../nbs/09a_command.ipynb #806dbe3d
+_NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+
 def _explain(error):
     "A line for an error, and the exit code."
     if isinstance(error, (RuntimeError, MemoryError)):
@@ -125,6 +128,9 @@ def _explain(error):
         if lacks_compiler(error):
             return ('train.compile: there is no compiler here; install one for C++, or set '
                     'train.compile=false'), 1
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = error.filename or 'the disk'
+        return f'{where}: no room to write it ({error.strerror}); free some, then run it again', 1
     if isinstance(error, OSError) and str(cache_folder()) in str(error.filename):
         return f'{error}; set EMOREC_CACHE to a folder that can be written', 2
     is_message = isinstance(error, (OSError, ImportError))

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from csv import writer
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -35,8 +36,12 @@ def write_atomically(
         with open(part, 'wb') as file:
             write(file)
         os.replace(part, path)
+    except OSError as e:
+        e.filename = e.filename or str(path) # a full disk names no file
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError): # of a read-only disk
+            part.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #37716a3b
 def _aside(folder):

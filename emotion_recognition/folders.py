@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
-from .config import Config, flat_settings, load_config
+from .config import Config, flat_settings
 from .data import FaceDataset
 from .locks import lock_folder, remove_leftovers
 from .parts import loss_names
@@ -78,10 +78,9 @@ def check_same_run(
     folder:Path, # of the run to resume
 ):
     "`ConfigError`, naming the keys, if the run in `folder` has another configuration."
-    path = folder/'config.yaml'
-    if not path.exists():
+    if not (folder/'config.yaml').is_file():
         return
-    old = flat_settings(load_config(str(path)))
+    old = flat_settings(Run(folder).config)
     new, free = flat_settings(config), (*CIRCUMSTANCES, 'train.epochs')
     differ = [f'{key}={old.get(key)}' for key in {**old, **new}
               if old.get(key) != new.get(key) and not key.startswith(free)]
@@ -106,8 +105,8 @@ def faces_record(
 
 def _recorded_faces(folder):
     "The faces of a run, as it has recorded them."
-    path = folder/'environment.json'
-    return json.loads(path.read_text(encoding='utf-8'))['data'] if path.is_file() else {}
+    is_run = (folder/'config.yaml').is_file()
+    return Run(folder).environment.get('data', {}) if is_run else {}
 
 def check_same_faces(
     faces:dict[str, FaceDataset], # train and valid

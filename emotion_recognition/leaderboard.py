@@ -20,6 +20,7 @@ from .compare import ensemble
 from .config import flat_settings
 from .core import Rendered, Table, sections, write_atomically
 from .eval import baseline_predictions, metrics_per_face
+from .files import read_json
 from .folders import CIRCUMSTANCES
 from .intervals import Interval
 from .metrics import METRICS
@@ -101,16 +102,14 @@ def run_cost(
 )->dict[str, float]:
     "What a run took, from cost.json."
     path = folder/'cost.json'
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 # %% ../nbs/07b_leaderboard.ipynb #9d3e4cef
 def _setting(folder):
     "A text that is equal for runs of one setting."
     if not (folder/'config.yaml').is_file():
         return folder.name
-    settings = flat_settings(Run(folder).config)
-    path = folder/'environment.json'
-    data = json.loads(path.read_text(encoding='utf-8'))['data'] if path.is_file() else {}
+    settings, data = flat_settings(Run(folder).config), Run(folder).environment.get('data', {})
     trained_on = [data.get('train', {}).get(key) for key in ('fingerprint', 'pictures')]
     return json.dumps([trained_on, {k: v for k, v in settings.items()
                                     if k != 'seed' and not k.startswith(CIRCUMSTANCES)}])

@@ -33,6 +33,7 @@ from torch import nn
 
 from .core import unknown_name, write_atomically
 from .emotions import EMOTIONS13, EmotionSet
+from .files import FileError, read_json
 from .weights import fill_backbone, misfit, read_weights
 
 # %% ../nbs/00_models.ipynb #712cd056
@@ -127,6 +128,8 @@ class EmotionModel(
         check_model_name(backbone)
         if not 0 < temperature < math.inf:
             raise ValueError(f"temperature: {temperature}; must be over 0")
+        if not isinstance(image_size, int) or not 1 <= image_size <= 4096:
+            raise ValueError(f"image_size: {image_size}; must be 1 to 4096 pixels")
         self.backbone = _create_backbone(backbone, image_size, same_padding)
         if small_stem:
             _shrink_stem(self.backbone, backbone)
@@ -337,13 +340,15 @@ def create_model(
 def _model_of(path):
     "The model that a `config.json` describes."
     try:
-        config = json.loads(path.read_text(encoding='utf-8'))
+        config = read_json(path, 2**20)
         emotions = EmotionSet(**config['emotions'])
         return EmotionModel(**{**config, 'emotions': emotions})
+    except FileError:
+        raise
     except KeyError as e:
         reason = f'it has no {e}'
-    except (ValueError, TypeError) as e:
-        reason = str(e)
+    except (ValueError, TypeError, AttributeError, RuntimeError) as e:
+        reason = str(e).splitlines()[0]
     raise ValueError(f"{path}: {reason}; must be the config.json of an EmotionModel")
 
 # %% ../nbs/00_models.ipynb #e4ec99c6
@@ -417,6 +422,6 @@ def write_temperature(
         raise ValueError(f"{path}: missing; must be the folder of a saved model")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature: {temperature}; must be over 0")
-    config = json.loads(path.read_text(encoding='utf-8')) | {'temperature': float(temperature)}
+    config = read_json(path) | {'temperature': float(temperature)}
     text = json.dumps(config, sort_keys=True, indent=2)
     write_atomically(path, lambda file: file.write(text.encode()))

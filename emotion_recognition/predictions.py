@@ -19,6 +19,7 @@ from fastcore.basics import patch
 from .core import write_atomically
 from .data import FaceDataset, LabeledFaces
 from .emotions import EmotionSet
+from .files import ARRAYS_LIMIT, parse_json, read_arrays
 from .loaders import create_loader
 from .models import EmotionModel
 
@@ -131,16 +132,6 @@ def _predictions_file(source):
                          "config.yaml and train.resume=true resumes it")
     raise ValueError(f"{path}: missing; must be a run folder, or a file of Predictions.save")
 
-# %% ../nbs/03c_predictions.ipynb #c3e473cf
-def _read_arrays(path):
-    try:
-        with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:
-        kind = type(error).__name__
-        raise ValueError(f"{path}: cannot be read as predictions ({kind}); "
-                         "must be a file of Predictions.save") from None
-
 # %% ../nbs/03c_predictions.ipynb #aee1f4d3
 def _check_format(path, arrays):
     given = str(arrays.get('format', 'of no named format'))
@@ -148,25 +139,37 @@ def _check_format(path, arrays):
         raise ValueError(f"{path}: is {given!r}, must be {_FORMAT!r}; "
                          "emorec_eval RUN split=valid, or predict_split, makes it again")
 
+# %% ../nbs/03c_predictions.ipynb #c3e473cf
+def _check_provenance(provenance, emotions):
+    "`ValueError` if what predictions remember could not be used later."
+    kinds = dict(run=str, temperature=(int, float), training_mean=list, notes=list)
+    right = isinstance(provenance, dict) and all(
+        isinstance(provenance[key], kind) for key, kind in kinds.items() if key in provenance)
+    if not right or len(provenance.get('training_mean', emotions.names)) != len(emotions):
+        raise ValueError('the provenance is wrong; must be that of Predictions.save')
+
 # %% ../nbs/03c_predictions.ipynb #463c3b42
 def _from_arrays(path, arrays):
     try:
-        emotions = EmotionSet(**json.loads(str(arrays['emotions'])))
-        provenance = json.loads(str(arrays['provenance']))
+        emotions = EmotionSet(**parse_json(str(arrays['emotions']), 'emotions'))
+        provenance = parse_json(str(arrays['provenance']), 'provenance')
+        _check_provenance(provenance, emotions)
         return Predictions(arrays['ids'].tolist(), arrays['probs'], arrays['target'], emotions,
                            arrays.get('votes'), provenance)
     except KeyError as error:
         raise ValueError(f"{path}: has no {error}; must be a file of Predictions.save") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 # %% ../nbs/03c_predictions.ipynb #1252a73d
 def load_predictions(
     source:str|Path, # a file that `Predictions.save` wrote, or a run folder
+    *,
+    limit:int=ARRAYS_LIMIT, # bytes after unpacking
 )->Predictions:
     "Read predictions back; `ValueError` names the file and what is wrong with it."
     path = _predictions_file(Path(source).expanduser())
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path, 'predictions, a file of Predictions.save', limit)
     _check_format(path, arrays)
     return _from_arrays(path, arrays)
 

@@ -62,12 +62,14 @@ def merge_values(
 # %% ../nbs/05d_presets.ipynb #43d543a5
 def _decode(path):
     "The text of a file; Windows' editors may write UTF-16."
+    if path.stat().st_size > 2**18:
+        raise ConfigError(f'{path}: has {path.stat().st_size:,} bytes; must have 262,144 or fewer')
     data = path.read_bytes()
     encoding = 'utf-16' if data.startswith((b'\xff\xfe', b'\xfe\xff')) else 'utf-8-sig'
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
-        raise ConfigError(f'{path.name}: is not text in UTF-8; save it as that') from None
+        raise ConfigError(f'{path}: is not text in UTF-8; save it as that') from None
 
 def _read_values(path):
     "What a file holds."
@@ -76,11 +78,11 @@ def _read_values(path):
     except ConfigError:
         raise
     except ValueError as e:
-        raise ConfigError(f'{path.name}: {e}') from None
+        raise ConfigError(f'{path}: {e}') from None
     values = {} if plain_values(values) is None else values
     if not isinstance(values, dict):
         kind = type(plain_values(values)).__name__
-        raise ConfigError(f'{path.name}: must hold keys and values, holds a {kind}')
+        raise ConfigError(f'{path}: must hold keys and values, holds a {kind}')
     return values
 
 # %% ../nbs/05d_presets.ipynb #8951f53c

@@ -8,7 +8,6 @@ __all__ = ['MAIN_METRICS', 'training_mean', 'metrics_with_baselines', 'metrics_t
 
 # %% ../nbs/06a_report.ipynb #bdf5df6a
 import io
-import json
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +33,8 @@ from .config import Config, ConfigError, load_config, open_faces
 from .core import Rendered, Table, sections, write_atomically
 from .data import FaceDataset
 from .eval import Evaluation, baseline_predictions, evaluate
+from .files import FileError, read_json, read_json_lines
+from .locks import lock_folder
 from .metrics import METRICS, compute_metrics
 from .mistakes import main_figures
 from .models import EmotionModel, write_temperature
@@ -230,7 +231,11 @@ class Run(Rendered):
 
     @cached_property
     def config(self)->Config:
-        return load_config(str(self.folder/'config.yaml'))
+        path = str(self.folder/'config.yaml')
+        try:
+            return load_config(path)
+        except ConfigError as e:
+            raise ConfigError(str(e) if str(e).startswith(path) else f'{path}: {e}') from None
 
     @cached_property
     def predictions(self)->Predictions: # of the validation faces, by the best epoch
@@ -251,8 +256,17 @@ class Run(Rendered):
 def history(self:Run)->list[dict]: # one record per finished epoch
     "The lines of metrics.jsonl."
     path = self.folder/'metrics.jsonl'
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
+    return read_json_lines(path) if path.is_file() else []
+
+@patch(as_prop=True)
+def environment(self:Run)->dict:
+    "What environment.json holds: versions, commit, data; empty if missing."
+    path = self.folder/'environment.json'
+    found = read_json(path) if path.is_file() else {}
+    data = found.get('data', {})
+    if not isinstance(data, dict) or not all(isinstance(x, dict) for x in data.values()):
+        raise FileError(f'{path}: its data are wrong; must be names and values for each split')
+    return found
 
 @patch(as_prop=True)
 def metrics(self:Run)->dict[str, dict[str, float]]:
@@ -339,9 +353,7 @@ def _predict_anew(run, config, split):
     faces = open_faces(config, split)
     predictions = predict_split(run, faces)
     predictions.provenance['training_mean'] = training_mean(open_faces(config, 'train'))
-    record = run/'environment.json'
-    data = json.loads(record.read_text())['data'] if record.is_file() else {}
-    own = data.get('valid', {}).get('fingerprint')
+    own = Run(run).environment.get('data', {}).get('valid', {}).get('fingerprint')
     folder = run if faces.fingerprint == own else run/f'{split}-{faces.fingerprint}'
     predictions.save(folder/'predictions.npz')
     return predictions, faces, folder
@@ -402,6 +414,7 @@ def calibrate_run(
         scaled = scale_temperature(predictions, found.temperature)
         fitted_on = predictions.provenance.get('fingerprint', 'its own faces')
         scaled.provenance['temperature_fitted_on'] = fitted_on
-        write_temperature(run/'best', scaled.provenance['temperature'])
-        scaled.save(run/'predictions.npz')
+        with lock_folder(run):
+            write_temperature(run/'best', scaled.provenance['temperature'])
+            scaled.save(run/'predictions.npz')
     return found

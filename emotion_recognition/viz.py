@@ -9,7 +9,6 @@ __all__ = ['RUN_COLORS', 'in_style', 'Picture', 'panel_grid', 'png_bytes', 'deno
 
 # %% ../nbs/05_viz.ipynb #0bb281c2
 import io
-import json
 import math
 from collections import Counter
 from functools import wraps
@@ -32,6 +31,7 @@ from .core import unknown_name
 from .data import FaceDataset
 from .emotions import PALETTE, emotion_colors
 from .eval import Evaluation, disagreement, metrics_per_face
+from .files import read_json_lines
 from .metrics import METRICS
 from .models import EmotionModel
 from .predictions import Predictions
@@ -349,12 +349,7 @@ def _read_record(run):
     path = run/'metrics.jsonl'
     if not path.is_file():
         raise ValueError(f"{path}: missing; a run folder has it after the first epoch")
-    try:
-        lines = path.read_text(encoding='utf-8').splitlines()
-        records = [json.loads(line) for line in lines]
-    except ValueError:
-        raise ValueError(f"{path}: is not a record of epochs; "
-                         "must contain one JSON object per line") from None
+    records = read_json_lines(path)
     if not records:
         raise ValueError(f"{path}: is empty; a run writes it after the first epoch")
     series = {}
