@@ -27,11 +27,14 @@ from .eval import *
 from .experiment import *
 from .export import *
 from .faces import *
+from .files import *
+from .folders import *
 from .interpret import *
 from .intervals import *
 from .layouts import *
 from .leaderboard import *
 from .loaders import *
+from .locks import *
 from .losses import *
 from .metrics import *
 from .mistakes import *
@@ -52,6 +55,7 @@ from .raters import *
 from .readers import *
 from .report import *
 from .roles import *
+from .signals import *
 from .strict_yaml import *
 from .sweep import *
 from .synthetic import *
