@@ -19,13 +19,17 @@ from .intervals import Interval, bootstrap_intervals, bootstrap_means
 from .metrics import METRICS, compute_metrics
 from .predictions import NotComputable, Predictions
 
-# %% ../nbs/04a_people.ipynb #7d060ca1
-PROPER = ('kl', 'mse', 'brier', 'rps', 'top1')
+# %% ../nbs/04a_people.ipynb #95117711
+PROPER = ('kl', 'mse', 'rps', 'top1')
 
-# %% ../nbs/04a_people.ipynb #052aa59a
+# %% ../nbs/04a_people.ipynb #7c17f742
 def _ranked(names):
-    "The metrics that have a better end; `ValueError` for an unknown one."
-    return [m for m in names if METRICS.find(m).higher_is_better is not None]
+    "The metrics that have a better end; `ValueError` if there is none, or for an unknown one."
+    ranked = [m for m in names if METRICS.find(m).higher_is_better is not None]
+    if not ranked:
+        raise ValueError(f"names: {', '.join(names)}; must be metrics with a better end, "
+                         "such as kl")
+    return ranked
 
 # %% ../nbs/04a_people.ipynb #6a2e3868
 def _circle(votes, rng):
@@ -345,9 +349,12 @@ def _reader_text(self):
     beyond = f"Up to {self.most} people are measured, up to {self.reach} simulated."
     return f'{how[self.reader]} {beyond}'
 
-# %% ../nbs/04a_people.ipynb #07904c1a
+# %% ../nbs/04a_people.ipynb #8e977d3f
 def _warnings(self):
     "What a reader must know about some of the metrics."
+    if self.faces < 200:
+        yield ("Fewer than 200 faces teach little about votes: people look worse than they are, "
+               "and the model better.")
     improper = [f'`{m}`' for m in self.equivalence if m not in PROPER]
     if improper:
         yield (f"Improper: {', '.join(improper)}. They prefer a sharpened truth, and their number "
