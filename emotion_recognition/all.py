@@ -61,6 +61,7 @@ from .sweep import *
 from .synthetic import *
 from .tables import *
 from .train import *
+from .truth import *
 from .uncertainty import *
 from .valence_arousal import *
 from .values import *

@@ -6,7 +6,7 @@
 __all__ = ['MAIN_METRICS', 'training_mean', 'metrics_with_baselines', 'metrics_table', 'Findings', 'examine', 'report_text',
            'write_report', 'Run', 'evaluated_run', 'evaluate_run', 'compare_runs', 'calibrate_run']
 
-# %% ../nbs/06a_report.ipynb #bdf5df6a
+# %% ../nbs/06a_report.ipynb #3ab21435
 import io
 import sys
 from dataclasses import dataclass, field
@@ -45,6 +45,7 @@ from emotion_recognition.predictions import (
     load_predictions,
     predict_split,
 )
+from .truth import AgainstTruth, against_truth
 from .valence_arousal import ValenceArousalError, valence_arousal_error
 from .viz import forest_plot, gallery, png_bytes, training_curves
 
@@ -81,13 +82,14 @@ def metrics_table(
         lines.append([metric, better[METRICS[metric].higher_is_better], *cells])
     return Table(['metric', 'better', *rows], lines)
 
-# %% ../nbs/06a_report.ipynb #855beba6
+# %% ../nbs/06a_report.ipynb #5ac84e40
 @dataclass(repr=False)
 class Findings(Rendered):
     "All results for one set of predictions."
     evaluation:Evaluation
     calibration:Calibration
     ceiling:HumanCeiling|None
+    truth:AgainstTruth|None
     temperature:TemperatureScaling|None
     valence_arousal:ValenceArousalError|None
     reasons:dict[str, str] = field(default_factory=dict) # section -> why it could not be made
@@ -95,14 +97,14 @@ class Findings(Rendered):
     def summary(self):
         return self.evaluation.summary()
 
-# %% ../nbs/06a_report.ipynb #b617b57c
+# %% ../nbs/06a_report.ipynb #152b36f2
 def examine(
     predictions:Predictions,
     *,
     resamples:int=2000, # of the bootstrap
     seed:int=0,         # of the bootstrap, and of the halves
 )->Findings:
-    "Evaluation, human ceiling, calibration and valence-arousal read-out."
+    "Evaluation, human ceiling, distance from the truth, calibration, valence and arousal."
     reasons = {}
     def allowed(section, compute):
         try:
@@ -115,16 +117,18 @@ def examine(
         evaluate(predictions, **options),
         calibration(predictions),
         allowed('People', lambda: human_ceiling(predictions, **options)),
+        allowed('Distance from the truth', lambda: against_truth(predictions, **options)),
         allowed('Temperature scaling', lambda: temperature_scaling(predictions, seed=seed)),
         allowed('Valence and arousal', lambda: valence_arousal_error(predictions)),
         reasons)
 
-# %% ../nbs/06a_report.ipynb #d355227f
+# %% ../nbs/06a_report.ipynb #2c3d2275
 @patch
 def tables(self:Findings)->dict[str, Table|str]:
     "The sections of a report: a table, or why there is none."
     found = self.evaluation.tables()
-    parts = {'People': self.ceiling, 'Calibration': self.calibration,
+    parts = {'People': self.ceiling, 'Distance from the truth': self.truth,
+             'Calibration': self.calibration,
              'Temperature scaling': self.temperature, 'Valence and arousal': self.valence_arousal}
     for title, part in parts.items():
         found |= part.tables() if part else {title: f'Not computed: {self.reasons[title]}.'}
@@ -133,7 +137,8 @@ def tables(self:Findings)->dict[str, Table|str]:
 @patch
 def notes(self:Findings)->dict[str, str]: # section -> sentence that stands above its table
     "What a reader must know about a table."
-    return {'People': self.ceiling.caption()} if self.ceiling else {}
+    parts = {'People': self.ceiling, 'Distance from the truth': self.truth}
+    return {title: part.caption() for title, part in parts.items() if part}
 
 # %% ../nbs/06a_report.ipynb #ff9b437a
 @patch
