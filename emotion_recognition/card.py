@@ -18,6 +18,7 @@ from .config import Config, config_text
 from .core import Table, sections, write_atomically
 from .eval import Evaluation
 from .models import list_pretrained
+from .predictions import choice_note
 from .report import Run
 
 # %% ../nbs/06b_card.ipynb #aebd61a8
@@ -185,8 +186,8 @@ def model_card(
         **_figures(results),
         'Training': f'{_training(run)}\n\n{_epochs_table(run)}',
         'Recipe': _recipe(run.config), 'Limits': _limits(first)}
-    lead = ('In brackets: 95 % bootstrap intervals over faces. The epoch was chosen on the '
-            'validation faces, so the figures are slightly optimistic.')
+    lead = ('In brackets: 95 % bootstrap intervals over faces. '
+            f'{choice_note(run.predictions)}').rstrip()
     head = _header(name, license, results, run.config.data.name)
     return ModelCard(f'---\n{head}\n---\n# {name}\n\n{lead}\n\n{sections(parts)}\n')
 

@@ -38,6 +38,7 @@ from .data import READERS, FaceDataset, OnBad, guess_reader, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .losses import list_losses
 from .models import check_model_name
+from .overview import choose_apart
 from .presets import SECTIONS, ConfigError, merge_values, read_preset
 from .processes import check_device_name
 from .strict_yaml import plain_values, read_value, settle, types_of, write_yaml
@@ -148,6 +149,8 @@ class DataConfig(_Section):
         'vary training faces: mirror, turn, move, scale, light; photographs: also as cameras do')
     resident:bool = Field(False, description=
         "keep all faces decoded in the device's memory; much faster on a GPU, for small faces")
+    choose_share:Share = Field(0., description=
+        'share of the validation faces that choose the epoch and do not judge; 0: all do both')
     workers:int|None = Field(None, ge=0, le=256, description=
         'processes that read ahead; null: none on a CPU, up to 8 for a GPU')
 
@@ -400,11 +403,12 @@ def flat_settings(
 # %% ../nbs/06_config.ipynb #9d40df89
 def open_faces(
     config:Config,
-    split:str='train', # train, valid or test
+    split:str='train', # train, valid, test, or choose: the part of valid that chooses the epoch
 )->FaceDataset:
     "The split that the configuration names; `DataError` if it cannot be used."
-    data = config.data
-    faces = open_dataset(data.name, data.path, split, on_bad=data.on_bad, **data.model_extra)
+    data, stored = config.data, 'valid' if split == 'choose' else split
+    faces = open_dataset(data.name, data.path, stored, on_bad=data.on_bad, **data.model_extra)
+    faces = choose_apart(faces, data.choose_share, split)
     return replace(faces, emotions=in_order(config, faces.emotions))
 
 # %% ../nbs/06_config.ipynb #2296b3ee

@@ -51,11 +51,12 @@ from emotion_recognition.parts import (
     configured_model,
     create_callbacks,
     create_trainer,
+    needed_splits,
+    predict_by_best,
 )
-from .predictions import predictions_for
 from .presets import ConfigError
 from .processes import Process, start_process
-from .report import Run, training_mean, write_report
+from .report import Run, write_report
 from .signals import exit_code, terminable
 from .train import one_training
 
@@ -256,7 +257,8 @@ def run_experiment(
 def _run_in(folder, config, process):
     "What `run_experiment` does while nobody else trains there, or in this process."
     model = check_experiment(config, process)
-    faces = _in_turn(process, lambda: open_splits(partial(open_faces, config)))
+    opening, splits = partial(open_faces, config), needed_splits(config)
+    faces = _in_turn(process, lambda: open_splits(opening, splits))
     config = _with_name(config, folder.name)
     if config.train.resume:
         check_same_faces(faces, folder)
@@ -269,7 +271,7 @@ def _run_in(folder, config, process):
         _begin(config, faces, process, folder, resumed and trainer.position, trainer.model.notes)
     try:
         trainer.fit()
-        _finish(trainer, faces, folder, config.run.report)
+        _finish(trainer, config, faces, folder)
     except KeyboardInterrupt as e:
         raise RunStopped(folder, trainer.callbacks[-1].kept, exit_code(e)) from None
     return Run(folder)
@@ -330,22 +332,19 @@ def _write(path, text):
     write_atomically(path, lambda file: file.write(text.encode()))
 
 # %% ../nbs/07_experiment.ipynb #7cf9cc70
-def _finish(trainer, faces, folder, report):
+def _finish(trainer, config, faces, folder):
     "Predict by the best epoch; keep the predictions, the cost and the report."
-    process = trainer.process
-    if process.world > 1:
+    if trainer.process.world > 1:
         dist.barrier() # the first process writes best/
-    best = EmotionModel.from_pretrained(folder/'best')
-    trainer.valid_model = best.to(process.device, memory_format=trainer.memory_format)
-    trainer.precision = 'float32'
-    trainer.valid_logits = trainer.predict(trainer.valid_loader)
-    if not process.first:
+    found = predict_by_best(trainer, config, faces, folder)
+    if not trainer.process.first:
         return
-    predictions = predictions_for(faces['valid'], trainer.valid_probs, run=folder.name,
-                                  training_mean=training_mean(faces['train']))
+    if 'choose' in found:
+        found['choose'].save(folder/'choosing.npz')
+    predictions = found['valid']
     predictions.save(folder/'predictions.npz')
     _keep_result(trainer, predictions, folder)
-    if report:
+    if config.run.report:
         write_report(predictions, folder, faces['valid'], run=folder, step=trainer.step)
 
 # %% ../nbs/07_experiment.ipynb #0cf4da03

@@ -11,6 +11,7 @@ from itertools import cycle
 from typing import Sequence
 
 import numpy as np
+from fastcore.basics import patch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -73,8 +74,7 @@ def calibration_curves(
         axes[k].set_title(name)
     fig.supxlabel('predicted share', fontsize=9)
     fig.supylabel("mean of people's shares", fontsize=9)
-    bins = min(bins, len(p))
-    fig.suptitle(f'{p.name}: {len(p):,} faces in {bins} bins of {len(p)//bins}')
+    fig.suptitle(f'{p.name}: {len(p):,} faces in up to {bins} bins')
     return fig
 
 # %% ../nbs/05b_mistakes.ipynb #5bbdbb0c
@@ -320,6 +320,21 @@ def risk_coverage_curves(
     ax.legend(loc='upper left', bbox_to_anchor=(1, 1), title='sorted by', alignment='left')
     ax.set_title(f'{len(error):,} faces')
     return fig
+
+# %% ../nbs/05b_mistakes.ipynb #4ffc4b5e
+@patch
+def worst(self:Predictions,
+    n:int=6,                     # faces, 1 or more
+    faces:FaceDataset|None=None, # None: those of the run
+    by:str='kl',                 # the metric that ranks them
+)->Figure:
+    "The faces that are predicted worst, with people's shares and the model's."
+    if faces is None:
+        if not hasattr(self, 'run'):
+            raise ValueError(f'{self.name}: where its faces are is not known; give them, '
+                             'as in predictions.worst(6, faces)')
+        faces = self.run.faces()
+    return gallery(self, faces, by=by, which='worst', n=n)
 
 # %% ../nbs/05b_mistakes.ipynb #940d2426
 def main_figures(

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
-from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
@@ -23,8 +22,9 @@ from torch.utils.tensorboard import SummaryWriter
 from emotion_recognition.calibration import (
     Calibration,
     TemperatureScaling,
-    calibration,
+    calibrations,
     cross_fitted_temperature,
+    fit_and_judge,
     scale_temperature,
     temperature_scaling,
 )
@@ -42,12 +42,13 @@ from .people import HumanCeiling, human_ceiling
 from emotion_recognition.predictions import (
     NotComputable,
     Predictions,
+    choice_note,
     load_predictions,
     predict_split,
 )
 from .truth import AgainstTruth, against_truth
 from .valence_arousal import ValenceArousalError, valence_arousal_error
-from .viz import forest_plot, gallery, png_bytes, training_curves
+from .viz import forest_plot, png_bytes, training_curves
 
 # %% ../nbs/06a_report.ipynb #f3ca2cc3
 def training_mean(
@@ -88,6 +89,7 @@ class Findings(Rendered):
     "All results for one set of predictions."
     evaluation:Evaluation
     calibration:Calibration
+    by_votes:Calibration|None # if the target is not made of the votes
     ceiling:HumanCeiling|None
     truth:AgainstTruth|None
     temperature:TemperatureScaling|None
@@ -115,7 +117,7 @@ def examine(
     options = dict(resamples=resamples, seed=seed)
     return Findings(
         evaluate(predictions, **options),
-        calibration(predictions),
+        *calibrations(predictions),
         allowed('People', lambda: human_ceiling(predictions, **options)),
         allowed('Distance from the truth', lambda: against_truth(predictions, **options)),
         allowed('Temperature scaling', lambda: temperature_scaling(predictions, seed=seed)),
@@ -132,13 +134,18 @@ def tables(self:Findings)->dict[str, Table|str]:
              'Temperature scaling': self.temperature, 'Valence and arousal': self.valence_arousal}
     for title, part in parts.items():
         found |= part.tables() if part else {title: f'Not computed: {self.reasons[title]}.'}
+        if part is self.calibration and self.by_votes:
+            found |= self.by_votes.tables()
     return found
 
 @patch
 def notes(self:Findings)->dict[str, str]: # section -> sentence that stands above its table
     "What a reader must know about a table."
     parts = {'People': self.ceiling, 'Distance from the truth': self.truth}
-    return {title: part.caption() for title, part in parts.items() if part}
+    few = ('entropy_difference is over 0 even for the truth if votes are few; the entropies '
+           'under Calibration are corrected for that where the target is votes.')
+    found = {title: part.caption() for title, part in parts.items() if part}
+    return {'All faces': few, **found}
 
 # %% ../nbs/06a_report.ipynb #ff9b437a
 @patch
@@ -178,8 +185,8 @@ def report_text(
     figures:dict[str, str], # title -> file, relative to the report
 )->str: # Markdown
     "The report."
-    lead = (f'{len(predictions):,} faces, {len(predictions.emotions)} emotions. '
-            'In brackets: 95 % bootstrap intervals over faces.')
+    lead = (f'{len(predictions):,} faces, {len(predictions.emotions)} emotions. In brackets: '
+            f'95 % bootstrap intervals over faces. {choice_note(predictions)}').rstrip()
     pictures = {title: f'![{title}]({file})' for title, file in figures.items()}
     body = sections({**_with_notes(findings), **pictures})
     return f'# {predictions.name}\n\n{lead}\n\n{_about(predictions)}\n\n{body}\n'
@@ -244,8 +251,10 @@ class Run(Rendered):
 
     @cached_property
     def predictions(self)->Predictions: # of the validation faces, by the best epoch
-        found = load_predictions(self.folder)
+        found, n = load_predictions(self.folder), len(self.history)
         found.run = self # knows where the faces are
+        own = dict(by=self.config.train.monitor, epochs=n, faces=len(found), same=len(found))
+        found.provenance.setdefault('epoch_chosen', own) # earlier versions did not write it
         return found
 
     @cached_property
@@ -305,21 +314,6 @@ def tables(self:Run)->dict[str, Table]:
     last = self.history[-1] if self.history else {}
     return {'Last epoch': Table(['entry', 'value'], list(last.items()))}
 
-# %% ../nbs/06a_report.ipynb #6e779118
-@patch
-def worst(self:Predictions,
-    n:int=6,                     # faces, 1 or more
-    faces:FaceDataset|None=None, # None: those of the run
-    by:str='kl',                 # the metric that ranks them
-)->Figure:
-    "The faces that are predicted worst, with people's shares and the model's."
-    if faces is None:
-        if not hasattr(self, 'run'):
-            raise ValueError(f'{self.name}: where its faces are is not known; give them, '
-                             'as in predictions.worst(6, faces)')
-        faces = self.run.faces()
-    return gallery(self, faces, by=by, which='worst', n=n)
-
 # %% ../nbs/06a_report.ipynb #7534c9a4
 def evaluated_run(
     source:str|Path, # a run folder, or a file of predictions
@@ -335,7 +329,7 @@ def evaluated_run(
     split, keys = _split_of(overrides)
     config = load_config(str(source/'config.yaml'), keys)
     if not overrides:
-        return load_predictions(source), _faces_if_there(config), source
+        return Run(source).predictions, _faces_if_there(config), source
     return _predict_anew(source, config, split)
 
 # %% ../nbs/06a_report.ipynb #4505e2bb
@@ -353,11 +347,24 @@ def _faces_if_there(config):
     except (ValueError, OSError) as e:
         print(f'pictures without faces: {e}', file=sys.stderr)
 
+def _choice(run, config, split, predictions):
+    "What a report must know about the choice of the epoch; empty if nothing is known of it."
+    if not (run/'predictions.npz').is_file():
+        return {}
+    chose = Run(run).predictions
+    if (run/'choosing.npz').is_file():
+        chose = load_predictions(run/'choosing.npz')
+    known = chose.provenance['epoch_chosen']
+    ids = chose.ids if split == 'valid' and known['same'] else ()
+    return dict(known, same=len({*ids} & {*predictions.ids}))
+
 def _predict_anew(run, config, split):
     "Predictions for the faces of a changed configuration."
     faces = open_faces(config, split)
     predictions = predict_split(run, faces)
-    predictions.provenance['training_mean'] = training_mean(open_faces(config, 'train'))
+    predictions.provenance |= dict(
+        training_mean=training_mean(open_faces(config, 'train')),
+        epoch_chosen=_choice(run, config, split, predictions))
     own = Run(run).environment.get('data', {}).get('valid', {}).get('fingerprint')
     folder = run if faces.fingerprint == own else run/f'{split}-{faces.fingerprint}'
     predictions.save(folder/'predictions.npz')
@@ -411,15 +418,27 @@ def calibrate_run(
     *,
     write:bool=False, # keep the temperature
 )->TemperatureScaling:
-    "What a temperature does to a run's predictions, cross-fitted; keep it on demand."
+    "What a temperature does to a run's predictions, on faces not in the fit; keep it on demand."
     run = Path(run).expanduser()
-    predictions = load_predictions(run)
-    found = cross_fitted_temperature(predictions)
+    judging, choosing = load_predictions(run), run/'choosing.npz'
+    if choosing.is_file():
+        fitting = load_predictions(choosing)
+        found = fit_and_judge(fitting, judging, 'on faces that chose nothing')
+    else:
+        found = cross_fitted_temperature(judging)
     if write:
-        scaled = scale_temperature(predictions, found.temperature)
-        fitted_on = predictions.provenance.get('fingerprint', 'its own faces')
-        scaled.provenance['temperature_fitted_on'] = fitted_on
-        with lock_folder(run):
-            write_temperature(run/'best', scaled.provenance['temperature'])
-            scaled.save(run/'predictions.npz')
+        _keep_temperature(run, found.temperature)
     return found
+
+def _keep_temperature(run, temperature):
+    "Put it into the model and its predictions; those of the faces of the fit come first."
+    files = [run/'choosing.npz', run/'predictions.npz']
+    scaled = {path: scale_temperature(load_predictions(path), temperature)
+              for path in files if path.is_file()}
+    fitted = next(iter(scaled.values())).provenance
+    with lock_folder(run):
+        write_temperature(run/'best', fitted['temperature'])
+        for path, predictions in scaled.items():
+            about = predictions.provenance
+            about['temperature_fitted_on'] = fitted.get('fingerprint', 'its own faces')
+            predictions.save(path)

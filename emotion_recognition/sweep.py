@@ -20,16 +20,11 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from emotion_recognition.config import (
-    Config,
-    config_text,
-    flat_settings,
-    load_config,
-    open_faces,
-)
+from .config import Config, config_text, flat_settings, load_config, open_faces
 from .core import Table, write_atomically
 from .folders import check_same_faces, check_same_run
 from .metrics import METRICS
+from .parts import needed_splits
 from .presets import ConfigError, names_config
 from .report import Run
 from .strict_yaml import plain_values, read_value
@@ -164,7 +159,8 @@ def _check_faces(plans):
                 if key.startswith('data.') or key == 'order'}
         key = repr(sorted(data.items()))
         if key not in opened:
-            opened = {key: {split: open_faces(plan.config, split) for split in ('train', 'valid')}}
+            splits = needed_splits(plan.config)
+            opened = {key: {split: open_faces(plan.config, split) for split in splits}}
         check_same_faces(opened[key], plan.folder)
 
 # %% ../nbs/07a_sweep.ipynb #ee985711
