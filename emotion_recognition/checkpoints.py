@@ -52,6 +52,10 @@ class Checkpoint(Callback):
         self.watch.load_state(state)
 
 # %% ../nbs/03b_checkpoints.ipynb #c92da09d
+def _gone(folder):
+    return TrainingError(f'{folder}: is gone, somebody has moved or removed it while the run '
+                         'trained; start a new run')
+
 def _save_last(trainer, folder, loss_sums=None):
     _save_model(trainer.model, folder)
     torch.save(trainer.state(loss_sums), folder/'trainer.pt')
@@ -61,7 +65,9 @@ def keep(self:Checkpoint,
     name:str,       # best or last
     write:Callable, # is called with an empty folder to fill
 ):
-    "Replace a folder; `TrainingError` if there is no room."
+    "Replace a folder; `TrainingError` if there is no room, or the run folder is gone."
+    if self.kept and not self.folder.is_dir():
+        raise _gone(self.folder)
     try:
         write_folder(self.folder/name, write)
     except (OSError, SafetensorError, RuntimeError) as e: # each writer has its own error
@@ -198,6 +204,9 @@ def resume(self:Trainer,
         return False
     path, callbacks = last/'trainer.pt', self.stateful()
     state = _read_state(path)
+    if state['epoch'] and not best.is_dir():
+        raise ValueError(f'{best}: missing; it held the weights of the best epoch, copy it back '
+                         'or start a new run')
     _check_callbacks(path, state, callbacks)
     _check_place(path, state, self)
     self.model.load_state_dict(EmotionModel.from_pretrained(last).state_dict())
@@ -220,4 +229,7 @@ class MetricsFile(Callback):
         text = ''.join(json.dumps(record)+'\n' for record in trainer.history)
         write_atomically(self.path, lambda file: file.write(text.encode()))
 
-    after_epoch = before_fit
+    def after_epoch(self, trainer):
+        if not self.path.parent.is_dir():
+            raise _gone(self.path.parent)
+        self.before_fit(trainer)

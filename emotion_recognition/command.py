@@ -119,9 +119,13 @@ def _explain(error):
     "A line for an error, and the exit code."
     if isinstance(error, (RuntimeError, MemoryError)):
         from emotion_recognition.experiment import lacks_compiler, lacks_memory
+        from emotion_recognition.processes import lost_process
         from emotion_recognition.train import TrainingError
         if isinstance(error, TrainingError):
             return error, 1
+        if lost_process(error):
+            return ('another process of this training has ended, see its message; when it is '
+                    'mended, train.resume=true resumes'), 1
         if lacks_memory(error):
             return ('no memory left; lower train.batch_size and raise train.accumulate by as much, '
                     'or lower data.image_size, or set train.precision=bfloat16'), 1
