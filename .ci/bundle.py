@@ -15,6 +15,7 @@ from emotion_recognition.all import (
     EmotionModel,
     Run,
     evaluate,
+    human_ceiling,
     model_card,
     model_outputs,
     open_dataset,
@@ -85,7 +86,14 @@ def evaluate_cameras(model, faces):
     return found
 
 
-def write_results(run, results, cameras):
+def evaluate_people(predictions):
+    "How many people the model is worth, by two proper scores."
+    ceiling = human_ceiling(predictions, ['kl', 'mse'])
+    worth = {m: list(interval) for m, interval in ceiling.equivalence.items()}
+    return dict(faces=ceiling.faces, most=ceiling.reach, **worth)
+
+
+def write_results(run, results, cameras, people):
     "What the pages of the site read."
     groups = results['majority'].per_dominant.items()
     by_emotion = {name: [e.faces, e.metrics['top1'].value] for name, e in groups}
@@ -93,7 +101,7 @@ def write_results(run, results, cameras):
              for title, e in results.items()}
     record = dict(run=run.folder.name, parameters=sum(p.numel() for p in run.model.parameters()),
                   fingerprint=run.predictions.fingerprint, results=found, epochs=run.history,
-                  by_emotion=by_emotion, cameras=cameras)
+                  by_emotion=by_emotion, cameras=cameras, people=people)
     text = json.dumps(record, indent=1)+'\n'
     write_atomically(RESULTS, lambda file: file.write(text.encode()))
 
@@ -112,7 +120,7 @@ def main():
     with torch.no_grad():
         cameras = evaluate_cameras(model, open_dataset(
             'ferplus', folder, 'valid', protocol='crossentropy'))
-    write_results(run, results, cameras)
+    write_results(run, results, cameras, evaluate_people(predictions['crossentropy']))
     for title, e in results.items():
         print(f"{title}: total variation {e.metrics['total_variation']}, "
               f"top-1 {e.metrics['top1']}")

@@ -1,12 +1,14 @@
 """Simulations whose truth is known: what the statistics find, before and now.
 
-    python .ci/simulations.py              all of them, some minutes on one core
-    python .ci/simulations.py one_truth    these only; the rest of the file stays
+    python .ci/simulations.py                  all of them, some minutes on one core
+    python .ci/simulations.py hidden_people    these only; the rest of the file stays
 
 Writes nbs/study/simulations.json, which nbs/simulations.ipynb shows. Functions called `old_...`
-follow the rules of version 0.1, which the new ones replace.
+follow the rules that the library had until November 2026 (commit cc23735).
 """
+import csv
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,7 @@ from emotion_recognition.all import (
     METRICS,
     Predictions,
     crossed_interval,
+    fit_crowd,
     human_ceiling,
     write_atomically,
 )
@@ -61,7 +64,7 @@ def predictions(probs, votes, target=None):
     return Predictions(range(len(probs)), probs, target, FERPLUS8, votes, dict(run='model'))
 
 
-# ---- the rules of version 0.1
+# ---- the earlier rules
 
 def old_prior_strength(votes, mean):
     "Strength of one Dirichlet prior about the mean vote."
@@ -101,87 +104,107 @@ def old_worth(probs, votes, metric, seed=0):
     return np.inf
 
 
-def old_calibration_error(probs, target, bins=10):
-    "Bins of equally many faces in the order of the file, whatever ties."
-    parts = np.array_split(np.argsort(probs, kind='stable'), bins)
-    return sum(abs(probs[part].mean()-target[part].mean())*len(part) for part in parts)/len(probs)
-
-
 # ---- one function per promise; each gives rows
 
-def row(setting, before, after, truth, coverage=None):
-    "One line of a table; means over repetitions."
-    return dict(setting=setting, before=before, after=after, truth=truth, coverage=coverage)
+def row(setting, before, after, truth, coverage=None, **more):
+    "One line of a table."
+    return dict(setting=setting, before=before, after=after, truth=truth, coverage=coverage, **more)
 
 
 def covers(interval, truth):
     return interval.low <= truth <= interval.high
 
 
-def many(faces, people, votes, metric, repeats, old_metric=None):
-    "Worth of Bayes answers from hidden people: before, after, coverage."
-    before, found = [], []
-    for seed in range(repeats):
-        rng = np.random.default_rng(seed)
-        truth = draw_faces(faces, rng)
-        probs, drawn = answers(truth, people, rng), rng.multinomial(votes, truth).astype(float)
-        before.append(old_worth(probs, drawn, old_metric or metric, seed))
-        found.append(human_ceiling(predictions(probs, drawn), [metric]).equivalence[metric])
-    after = float(np.mean([x.value for x in found]))
-    coverage = float(np.mean([covers(x, people) for x in found]))
-    return float(np.mean(before)), after, people, coverage
+FACES, VOTES, REPEATS = 2000, 10, 20
 
 
-def votes_do_not_matter():
-    "The same model under more and more votes; before by total variation, after by KL."
+def simulated(people, votes, seed):
+    "Bayes answers from hidden people, and the votes of others about the same faces."
+    rng = np.random.default_rng(seed)
+    truth = draw_faces(FACES, rng)
+    return answers(truth, people, rng), rng.multinomial(votes, truth).astype(float)
+
+
+def repeated_row(setting, before, found, truth, **more):
+    "Medians over repetitions, and how often the interval holds the truth."
+    after = np.median([x.value for x in found])
+    coverage = np.mean([covers(x, truth) for x in found])
+    return row(setting, float(np.median(before)), float(after), truth, float(coverage), **more)
+
+
+def votes_per_face():
+    "The same model, judged by more and more votes; before by total variation, after by KL."
     for votes in [4, 10, 20, 40]:
-        yield row(f'Bayes answers of 2 people, {votes} votes a face',
-                  *many(2000, 2, votes, 'kl', 5, old_metric='total_variation'))
+        before, found = [], []
+        for seed in range(REPEATS//4):
+            probs, drawn = simulated(2, votes, seed)
+            before.append(old_worth(probs, drawn, 'total_variation', seed))
+            found.append(human_ceiling(predictions(probs, drawn), ['kl']).equivalence['kl'])
+        yield repeated_row(f'{votes} votes a face', before, found, 2, votes=votes)
 
 
 def hidden_people():
     "Exact Bayes answers from hidden people are worth as many."
-    for metric in ['kl', 'mse']:
-        for votes in [4, 10, 40]:
-            for people in [1, 2, 4]:
-                found = many(2000, people, votes, metric, 10)
-                yield row(f'{metric}: answers of {people}, {votes} votes a face', *found)
+    for votes in [4, 10, 40]:
+        for people in [1, 2, 4]:
+            data = [simulated(people, votes, seed) for seed in range(REPEATS)]
+            ceilings = [human_ceiling(predictions(*d), ['kl', 'mse']) for d in data]
+            for metric in ['kl', 'mse']:
+                before = [old_worth(*d, metric) for d in data[:REPEATS//4]]
+                found = [ceiling.equivalence[metric] for ceiling in ceilings]
+                yield repeated_row(metric, before, found, people, votes=votes)
 
 
 def part_of_a_person():
     "The answer of one person for a part of the faces, the mean of all for the rest."
     for part in [.25, .5, .75]:
         before, found = [], []
-        for seed in range(10):
-            rng = np.random.default_rng(seed)
-            truth = draw_faces(2000, rng)
-            votes = rng.multinomial(10, truth).astype(float)
-            asked = rng.permutation(2000)[:, None] < part*2000
-            probs = np.where(asked, answers(truth, 1, rng), COMMON)
-            before.append(old_worth(probs, votes, 'kl', seed))
-            found.append(human_ceiling(predictions(probs, votes), ['kl']).equivalence['kl'])
-        yield row(f'one person for {part:.0%} of the faces', float(np.mean(before)),
-                  float(np.mean([x.value for x in found])), part,
-                  float(np.mean([covers(x, part) for x in found])))
+        for seed in range(REPEATS):
+            probs, votes = simulated(1, VOTES, seed)
+            asked = np.random.default_rng(seed).permutation(FACES)[:, None] < part*FACES
+            mixed = np.where(asked, probs, COMMON)
+            before.append(old_worth(mixed, votes, 'kl', seed))
+            found.append(human_ceiling(predictions(mixed, votes), ['kl']).equivalence['kl'])
+        yield repeated_row(f'one person for {part:.0%} of the faces', before, found, part)
 
 
 def mean_votes():
-    "The mean vote of k further people, by squared error, where people are read as their mean vote."
-    for people, several in [(1.5, 2/3), (2, 1.), (3, None)]:
+    "The mean vote of further people, by squared error, if people are read as their mean vote."
+    for title, people, with_two in [('1 or 2, error of 1.5', 1.5, 2/3), ('2', 2, 1.)]:
         before, found = [], []
-        for seed in range(10):
+        for seed in range(REPEATS):
             rng = np.random.default_rng(seed)
-            truth = draw_faces(2000, rng)
-            votes = rng.multinomial(10, truth).astype(float)
-            n = people if several is None else np.where(rng.permutation(2000) < several*2000, 2, 1)
-            counts = rng.multinomial(n, truth)
+            truth = draw_faces(FACES, rng)
+            votes = rng.multinomial(VOTES, truth).astype(float)
+            counts = rng.multinomial(np.where(np.arange(FACES) < with_two*FACES, 2, 1), truth)
             probs = counts/counts.sum(1, keepdims=True)
             before.append(old_worth(probs, votes, 'mse', seed))
             ceiling = human_ceiling(predictions(probs, votes), ['mse'], reader='raw')
             found.append(ceiling.equivalence['mse'])
-        yield row(f'mean vote of {people:g}', float(np.mean(before)),
-                  float(np.mean([x.value for x in found])), people,
-                  float(np.mean([covers(x, people) for x in found])))
+        yield repeated_row(f'mean vote of {title}', before, found, people)
+
+
+def ferplus_votes(usage):
+    "FER+'s votes for its eight emotions, of faces with ten of them, from fer2013new.csv."
+    with open(os.environ['EMOREC_FER2013NEW'], newline='') as file:
+        lines = [line for line in csv.reader(file) if line[0] in usage]
+    votes = np.array([line[2:10] for line in lines], float)
+    return votes[votes.sum(1) == 10]
+
+
+def people_of_ferplus():
+    "People taken out of FER+'s votes, and read by a crowd that was fitted to its training split."
+    crowd = fit_crowd(ferplus_votes(['Training']))
+    votes = ferplus_votes(['PublicTest', 'PrivateTest'])
+    for people in [1, 2, 3, 5]:
+        before, found = [], []
+        for seed in range(REPEATS//4):
+            hidden, others = split_votes(votes, people, np.random.default_rng(seed))
+            probs = crowd.read(hidden.astype(float))
+            before.append(old_worth(probs, others, 'kl', seed))
+            found.append(human_ceiling(predictions(probs, others), ['kl']).equivalence['kl'])
+        line = repeated_row(f'{people} of the ten people', before, found, people)
+        yield dict(line, coverage=None) # the same faces each time
 
 
 def sharper_than_the_truth():
@@ -211,7 +234,7 @@ def seeds_and_faces():
             yield row(f'{seeds} seeds, {title}', float(before), float(after), .95)
 
 
-PROMISES = [votes_do_not_matter, hidden_people, part_of_a_person, mean_votes,
+PROMISES = [votes_per_face, hidden_people, part_of_a_person, mean_votes, people_of_ferplus,
             sharper_than_the_truth, seeds_and_faces]
 
 
