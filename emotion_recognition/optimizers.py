@@ -32,7 +32,7 @@ def create_optimizer(
     if name not in known:
         raise ValueError(f"train.optimizer: {unknown_name('optimizer', name, known)}")
     kind = get_optimizer_class(name, bind_defaults=False)
-    fused = kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+    fused = kind in (torch.optim.Adam, torch.optim.AdamW)
     options = dict(fused=True) if fused else {}
     parts = model if layer_decay == 1 else layer_groups(model, lr, weight_decay, layer_decay)
     return create_optimizer_v2(parts, opt=name, lr=lr, weight_decay=weight_decay, **options)
