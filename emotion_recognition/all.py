@@ -35,7 +35,9 @@ from .layouts import *
 from .leaderboard import *
 from .loaders import *
 from .locks import *
+from .long_runs import *
 from .losses import *
+from .lr_finder import *
 from .metrics import *
 from .mistakes import *
 from .models import *
@@ -55,11 +57,13 @@ from .raters import *
 from .readers import *
 from .report import *
 from .roles import *
+from .settings import *
 from .signals import *
 from .strict_yaml import *
 from .sweep import *
 from .synthetic import *
 from .tables import *
+from .trackers import *
 from .train import *
 from .truth import *
 from .uncertainty import *

@@ -58,6 +58,7 @@ from .presets import ConfigError
 from .processes import Process, start_process
 from .report import Run, write_report
 from .signals import exit_code, terminable
+from .trackers import TRACKERS, import_tracker
 from .train import one_training
 
 # %% ../nbs/07_experiment.ipynb #8356b567
@@ -67,6 +68,8 @@ def check_experiment(
 )->EmotionModel|None: # to be trained; None: the emotions are not known yet
     "Raise `ValueError` for everything that is wrong without looking at the faces."
     _check_batch_size(config, process)
+    for name in config.run.trackers:
+        import_tracker(TRACKERS[name])
     if process.first:
         folder = run_folder(config)
         if config.train.resume:
@@ -248,8 +251,8 @@ def run_experiment(
     "Train as configured, or resume; then predict the validation faces by the best epoch."
     with one_training(), terminable():
         process = start_process(config.train.device)
-        torch.backends.cudnn.deterministic = True # the same seed, the same run
-        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = config.train.deterministic
+        torch.backends.cudnn.benchmark = not config.train.deterministic
         with claimed_folder(config) if process.first else nullcontext() as folder:
             return _run_in(_from_first(process, folder), config, process)
 

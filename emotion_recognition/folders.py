@@ -71,7 +71,8 @@ def claimed_folder(
 
 # %% ../nbs/06d_folders.ipynb #6c818e9f
 CIRCUMSTANCES = (
-    'train.resume', 'train.device', 'train.checkpoint_minutes', 'data.workers', 'run.')
+    'train.resume', 'train.device', 'train.checkpoint_minutes', 'train.profile',
+    'train.keep_best', 'data.workers', 'run.')
 
 def check_same_run(
     config:Config,
@@ -81,7 +82,7 @@ def check_same_run(
     if not (folder/'config.yaml').is_file():
         return
     old = flat_settings(Run(folder).config)
-    new, free = flat_settings(config), (*CIRCUMSTANCES, 'train.epochs')
+    new, free = flat_settings(config), (*CIRCUMSTANCES, 'train.epochs', 'train.max_')
     differ = [f'{key}={old.get(key)}' for key in {**old, **new}
               if old.get(key) != new.get(key) and not key.startswith(free)]
     if differ:

@@ -25,6 +25,7 @@ from .config import Config, flat_settings
 from .data import FaceDataset
 from .emotions import EmotionSet
 from .loaders import create_loader
+from .long_runs import KeepBest, Limit, Profile
 from .losses import LOSSES, balanced_weight, create_loss
 from .models import EmotionModel, create_model
 from .optimizers import create_optimizer
@@ -32,6 +33,7 @@ from .predictions import Predictions, predictions_for
 from .presets import ConfigError
 from .processes import Process
 from .report import training_mean
+from .trackers import TRACKERS
 from emotion_recognition.train import (
     Callback,
     LearningRate,
@@ -59,8 +61,15 @@ def create_callbacks(
         callbacks.append(Freeze(t.freeze_epochs))
     if t.patience is not None:
         callbacks.append(EarlyStopping(Watch(t.monitor, t.min_delta), t.patience))
+    if t.max_steps or t.max_minutes:
+        callbacks.append(Limit(t.max_steps, t.max_minutes))
     if process.first:
         callbacks += [Progress(), TensorBoard(folder, settings), MetricsFile(folder)]
+        callbacks += [TRACKERS[name](folder, settings) for name in config.run.trackers]
+        if t.keep_best:
+            callbacks.append(KeepBest(folder, Watch(t.monitor), t.keep_best))
+        if t.profile:
+            callbacks.insert(0, Profile(folder)) # its stages begin before the others' work
     return [*callbacks, Checkpoint(folder, Watch(t.monitor), t.checkpoint_minutes)]
 
 # %% ../nbs/06c_parts.ipynb #3684430a
@@ -121,7 +130,7 @@ def create_trainer(
     loss = create_loss(config.loss, train.emotions, weight=class_weight(config, train.target))
     _check_votes(config, faces)
     return Trainer(
-        model, loss, create_optimizer(model, t.optimizer, t.lr, t.weight_decay),
+        model, loss, create_optimizer(model, t.optimizer, t.lr, t.weight_decay, t.layer_decay),
         configured_loader(config, train, process, train=True),
         configured_loader(config, faces[_watched(faces)], process, train=False),
         t.epochs, process=process, precision=t.precision, accumulate=t.accumulate,

@@ -75,7 +75,7 @@ class Trainer:
         self.valid_model = model   # a weight average takes its place
         self.epoch = self.step = 0 # finished epochs, finished steps
         self.history = []          # one record per epoch
-        self.stop = None           # a reason to stop after this epoch
+        self.stop = None           # a reason to stop: in an epoch, at once; after it, then
         self.interrupts = Interrupts()
         self.begin_epoch()
 
@@ -138,6 +138,8 @@ def train_epoch(self:Trainer):
         if number % 20 == 0:
             self.check_finite()
         self.heed_interrupt()
+        if self.stop:
+            break
     self.check_finite()
     self.record_training()
 
@@ -267,11 +269,11 @@ def check_finite(self:Trainer):
 @patch
 def record_training(self:Trainer):
     "Put step, learning rate, mean loss and speed of this epoch into `record`."
-    world, batches = self.process.world, len(self.train_loader)
-    loss = self.process.sum(self.loss_sum)/world
+    world, loss = self.process.world, self.process.sum(self.loss_sum)/self.process.world
     faces = self.faces_seen*world
     self.record |= dict(
-        step=self.step, lr=self.optimizer.param_groups[0]['lr'], train_loss=float(loss)/batches,
+        step=self.step, lr=self.optimizer.param_groups[0]['lr'],
+        train_loss=float(loss)/self.batch_number,
         seconds=round(self.seconds, 2), images_per_second=round(faces/self.seconds, 1))
 
 # %% ../nbs/03_train.ipynb #55cde6e6
