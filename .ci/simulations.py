@@ -15,13 +15,17 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln, softmax
+from scipy.special import entr, gammaln, softmax
 
 from emotion_recognition.all import (
     FERPLUS8,
     METRICS,
     Predictions,
+    calibration,
+    calibration_error,
     crossed_interval,
+    entropy_gap,
+    expected_calibration_error,
     fit_crowd,
     human_ceiling,
     write_atomically,
@@ -102,6 +106,12 @@ def old_worth(probs, votes, metric, seed=0):
         if gains[-1] >= 0:
             return 0. if n == 1 else n-1 + gains[-2]/(gains[-2]-gains[-1])
     return np.inf
+
+
+def old_calibration_error(probs, target, bins=10):
+    "Bins of equally many faces in the order of the file, whatever ties."
+    parts = np.array_split(np.argsort(probs, kind='stable'), bins)
+    return sum(abs(probs[part].mean()-target[part].mean())*len(part) for part in parts)/len(probs)
 
 
 # ---- one function per promise; each gives rows
@@ -207,6 +217,57 @@ def people_of_ferplus():
         yield dict(line, coverage=None) # the same faces each time
 
 
+def entropy_of_few_votes():
+    "The entropy of the true shares minus people's entropy, which few votes hide."
+    for votes in [5, 10, 50]:
+        before, found = [], []
+        for seed in range(REPEATS):
+            rng = np.random.default_rng(seed)
+            truth = draw_faces(FACES, rng)
+            drawn = rng.multinomial(votes, truth).astype(float)
+            before.append((entr(truth)-entr(drawn/votes)).sum(1).mean())
+            found.append(entropy_gap(predictions(truth, drawn)))
+        yield repeated_row(f'{votes} votes a face', before, found, 0)
+
+
+def one_truth():
+    "Nats per vote, less people's entropy, less KL: 0 if all three are by the same truth."
+    rng = np.random.default_rng(0)
+    truth = draw_faces(FACES, rng)
+    votes = rng.multinomial(VOTES, truth).astype(float)
+    kept = np.where(votes > 1, votes, 0) # as a protocol of FER+ drops single votes
+    kept = np.where(kept.sum(1, keepdims=True) > 0, kept, votes)
+    judged = predictions(truth, votes, kept/kept.sum(1, keepdims=True))
+    found = calibration(judged)
+    rest = found.negative_log_likelihood-METRICS['kl'].compute(truth, judged.target).mean()
+    few = entr(votes/VOTES).sum(1)+((votes > 0).sum(1)-1)/(2*VOTES) # Miller and Madow
+    yield row('the truth, single votes dropped', float(rest-few.mean()),
+              float(rest-found.votes_entropy), 0)
+
+
+def calibration_of_ties():
+    "A model that says .3 of 1,000 faces, and is right: the error depends on the file's order."
+    hits = np.repeat([1., 0.], [300, 700])
+    for title, target in [('hits first', hits),
+                          ('in any order', np.random.default_rng(0).permutation(hits))]:
+        same = np.full(1000, .3)
+        yield row(title, float(old_calibration_error(same, target)),
+                  float(expected_calibration_error(same, target)), 0)
+
+
+def calibration_of_the_truth():
+    "The true shares are calibrated; few faces make them look otherwise."
+    for faces in [50, 500, 3500]:
+        before, found = [], []
+        for seed in range(5*REPEATS):
+            rng = np.random.default_rng(seed)
+            truth = draw_faces(faces, rng)
+            target = rng.multinomial(VOTES, truth)/VOTES
+            before.append(np.mean([old_calibration_error(*x) for x in zip(truth.T, target.T)]))
+            found.append(calibration_error(truth, target))
+        yield repeated_row(f'{faces:,} faces', before, found, 0)
+
+
 def sharper_than_the_truth():
     "Truth to the power 1.2 minus the truth, on ten votes; below 0 if the metric prefers it."
     rng = np.random.default_rng(0)
@@ -234,8 +295,9 @@ def seeds_and_faces():
             yield row(f'{seeds} seeds, {title}', float(before), float(after), .95)
 
 
-PROMISES = [votes_per_face, hidden_people, part_of_a_person, mean_votes, people_of_ferplus,
-            sharper_than_the_truth, seeds_and_faces]
+PROMISES = [votes_per_face, hidden_people, part_of_a_person, mean_votes,
+            people_of_ferplus, sharper_than_the_truth, entropy_of_few_votes, one_truth,
+            calibration_of_ties, calibration_of_the_truth, seeds_and_faces]
 
 
 def rounded(value):
