@@ -89,8 +89,10 @@ class FaceDataset(LabeledFaces, Dataset):
     size:np.ndarray|None=None   # int [N,2], width and height in pixels
     digest:np.ndarray|None=None # str [N], equal for equal pixels
     dropped:np.ndarray|None=None # float32 [N], votes for what is none of the emotions
+    group:list[str]|None=None    # N names, the person or video of each face
 
-    per_face = ('ids', 'images', 'target', 'votes', 'valence_arousal', 'size', 'digest', 'dropped')
+    per_face = ('ids', 'images', 'target', 'votes', 'valence_arousal', 'size', 'digest', 'dropped',
+                'group')
 
 # %% ../nbs/02a_data.ipynb #64dfdede
 @patch
@@ -147,6 +149,7 @@ class ScannedFace:
     digest:str=''  # of the pixels: equal for the same picture
     flat:bool=False # a picture of one color
     note:str=''    # how 16 bits or floats became 8 bits
+    group:str=''   # the person or video
     problem:str='' # why the face cannot be used
 
 # %% ../nbs/02a_data.ipynb #35cc3842
@@ -337,7 +340,8 @@ def dataset_from_rows(
         skipped=bad,
         size=np.array([(face.width, face.height) for face in good]),
         digest=np.array([face.digest for face in good]),
-        dropped=None if dropped is None else np.array(dropped, np.float32))
+        dropped=None if dropped is None else np.array(dropped, np.float32),
+        group=[face.group for face in good] if any(face.group for face in good) else None)
 
 # %% ../nbs/02a_data.ipynb #14519d5e
 Split = Literal['train', 'valid', 'test']

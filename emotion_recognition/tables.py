@@ -178,7 +178,7 @@ class FaceTable:
     one_row:OneRow='face'        # what a row is
     ignore:Sequence[str]=()      # columns that are left out, without a note
     valid_share:float|None=None  # of the pictures that become valid, if no column says which
-    group:str|None=None          # a column whose equal cells stay in one split
+    group:str|None=None          # a column, such as subject; its faces stay in one split
     repeats:bool=False           # whether rows may name one picture, each with its own numbers
     hint:str=''                  # what else to say if a column is missing
     notes:list[str]=field(default_factory=list)
@@ -223,7 +223,6 @@ def _share_out(self:FaceTable, words):
                         "leave the key out")
     which = [i for i in range(len(self.columns)) if words is None or words[i] == 'train']
     if self.group:
-        self.columns.need(self.group)
         keys = [str(self.columns.cells[self.group][i]) for i in which]
     else:
         keys = self._picture_keys(which)
@@ -329,8 +328,9 @@ def _face(self:FaceTable, group, rows, pictures, keys, ids):
     "The face that some rows make."
     shares, votes = add_up([rows[i][:2] for i in group]) if len(group) > 1 else rows[group[0]][:2]
     valence, arousal = rows[group[0]][2:]
+    name = str(self.columns.cells[self.group][group[0]]) if self.group else ''
     return replace(pictures[keys[group[0]]], id=ids[group[0]], numbers=shares, votes=votes,
-                   valence=valence, arousal=arousal)
+                   valence=valence, arousal=arousal, group=name)
 
 # %% ../nbs/02b_tables.ipynb #e5b9ae45
 @patch
@@ -393,6 +393,7 @@ def open(self:FaceTable,
     "The faces of a split; `DataError` if a column is missing or a row is wrong."
     path = self.columns.path
     numbers = find_numbers(self.columns, self.emotions.names, self.label, self.hint)
+    self.columns.need(*filter(None, [self.group]))
     which = self.choose_rows(split)
     kind = self.judge(numbers, which)
     if self.one_row == 'annotation' and kind == 'label':
@@ -433,7 +434,7 @@ def read_table(
     one_row:OneRow='face',       # what a row is: a face or an annotation
     ignore:str|list[str]=(),     # number columns that are left out on purpose
     valid_share:float|None=None, # of the pictures, if no row is for valid
-    group:str|None=None,         # a column, such as subject, that valid_share keeps together
+    group:str|None=None,         # a column, such as subject: kept together, drawn together
 )->FaceDataset:
     "A table with a row per face; `DataError` if a column is missing or a row is wrong."
     path, emotions = Path(path or '').expanduser(), emotions or EMOTIONS13
