@@ -125,14 +125,14 @@ def _below(x, others):
     others = np.sort(others)
     return (np.searchsorted(others, x)+np.searchsorted(others, x, 'right'))/(2*len(others))
 
-# %% ../nbs/04_eval.ipynb #19305dc2
+# %% ../nbs/04_eval.ipynb #a91fb3a0
 def _area(score, positive, clusters):
     "The area under the ROC curve, from [N] each."
     n, m = int(positive.sum()), int((~positive).sum())
     if min(n, m) == 0:
         return UNKNOWN
-    beaten, beating = _below(score[positive], score[~positive]), _below(score[~positive],
-                                                                        score[positive])
+    beaten = _below(score[positive], score[~positive])
+    beating = _below(score[~positive], score[positive])
     area = float(beaten.mean())
     if min(n, m) < MIN_FACES:
         return Interval(area, np.nan, np.nan)

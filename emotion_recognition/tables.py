@@ -222,10 +222,8 @@ def _share_out(self:FaceTable, words):
         raise DataError(f"data.valid_share: {self.columns.path} has rows for valid already; "
                         "leave the key out")
     which = [i for i in range(len(self.columns)) if words is None or words[i] == 'train']
-    if self.group:
-        keys = [str(self.columns.cells[self.group][i]) for i in which]
-    else:
-        keys = self._picture_keys(which)
+    keys = ([str(self.columns.cells[self.group][i]) for i in which] if self.group
+            else self._picture_keys(which))
     new = dict(zip(which, share_out(keys, self.valid_share)))
     kind = self.group or 'picture'
     self.notes.append(f"split by {kind}: {self.valid_share:g} of them are valid")
