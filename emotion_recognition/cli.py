@@ -36,6 +36,7 @@ from emotion_recognition.command import (
     end_command,
     option,
     run_command,
+    take_keys,
 )
 from .core import Table, unknown_name
 
@@ -137,20 +138,22 @@ def _evaluate(words):
     "What was found, its tables, and which files now hold it."
     from emotion_recognition.report import MAIN_METRICS, compare_runs, evaluate_run
     runs = [w for w in words if '=' not in w or Path(w).exists()]
-    overrides = tuple(w for w in words if w not in runs)
+    keys = ['by'] if len(runs) == 1 else ['primary', 'margins']
+    options, overrides = take_keys([w for w in words if w not in runs], keys)
     if not runs:
         raise ValueError('name a run folder, such as runs/default/resnet18-kl-0, '
                          'or a file of predictions')
     if len(runs) == 1:
-        found, folder = evaluate_run(runs[0], overrides)
+        found, folder = evaluate_run(runs[0], overrides, **options)
         return found, found.tables(), f'{folder}: report.md, figures/'
-    found, folder = compare_runs(runs, overrides)
+    found, folder = compare_runs(runs, overrides, **options)
     return found, found.tables(MAIN_METRICS), f'{folder}: comparison.md, comparison.png'
 
 # %% ../nbs/10_cli.ipynb #6cf7d957
 @command('eval', 'Metrics of a run with confidence intervals; several runs are compared.',
     option('words', nargs='+', metavar='RUN|key=value',
-           help='run folders or files of predictions; then overrides, which predict anew'),
+           help='run folders or files of predictions; by=, primary=, margins.METRIC=; then '
+                'overrides, which predict anew'),
     option('--json', dest='form', action='store_const', const='json', default='tables',
            help='print JSON instead of tables'),
     option('--csv', dest='form', action='store_const', const='csv',
@@ -160,6 +163,8 @@ def _evaluate(words):
   emorec_eval runs/ferplus/*                                   several runs compared
   emorec_eval runs/ferplus/resnet18-kl-0 split=test            predict the test faces
   emorec_eval runs/ferplus/resnet18-kl-0 data.path=~/ferplus   the data have moved
+  emorec_eval runs/default/resnet18-kl-0 by=people.csv:age     groups, and how they differ
+  emorec_eval runs/ferplus/* primary=kl margins.kl=0.01        one test; who is no worse
   emorec_eval mine.npz --csv > table.csv                       predictions of your own''')
 def _eval(args):
     from emotion_recognition.eval import plain
