@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 from fastcore.basics import patch
@@ -43,6 +44,7 @@ from emotion_recognition.predictions import (
     NotComputable,
     Predictions,
     choice_note,
+    group_names,
     load_predictions,
     predict_split,
 )
@@ -103,8 +105,9 @@ class Findings(Rendered):
 def examine(
     predictions:Predictions,
     *,
-    resamples:int=2000, # of the bootstrap
-    seed:int=0,         # of the bootstrap, and of the halves
+    by:Sequence|None=None, # N names of groups, as for `evaluate`
+    resamples:int=2000,    # of the bootstrap
+    seed:int=0,            # of the bootstrap, and of the halves
 )->Findings:
     "Evaluation, human ceiling, distance from the truth, calibration, valence and arousal."
     reasons = {}
@@ -116,7 +119,7 @@ def examine(
 
     options = dict(resamples=resamples, seed=seed)
     return Findings(
-        evaluate(predictions, **options),
+        evaluate(predictions, by=by, **options),
         *calibrations(predictions),
         allowed('People', lambda: human_ceiling(predictions, **options)),
         allowed('Distance from the truth', lambda: against_truth(predictions, **options)),
@@ -145,7 +148,8 @@ def notes(self:Findings)->dict[str, str]: # section -> sentence that stands abov
     few = ('entropy_difference is over 0 even for the truth if votes are few; the entropies '
            'under Calibration are corrected for that where the target is votes.')
     found = {title: part.caption() for title, part in parts.items() if part}
-    return {'All faces': few, **found}
+    notes = self.evaluation.notes()
+    return notes | {'All faces': f"{notes.get('All faces', '')} {few}".strip(), **found}
 
 # %% ../nbs/06a_report.ipynb #ff9b437a
 @patch
@@ -174,10 +178,9 @@ def _about(predictions):
     lines = [f"{k.replace('_', ' ')}: {v}" for k, v in facts.items()]
     return '\n'.join(f'- {line}' for line in [*lines, *notes])
 
-def _with_notes(findings):
+def _with_notes(tables, notes):
     "The tables, each under its note."
-    tables = findings.tables()
-    return tables | {k: f'{note}\n\n{tables[k]}' for k, note in findings.notes().items()}
+    return tables | {k: f'{note}\n\n{tables[k]}' for k, note in notes.items()}
 
 def report_text(
     findings:Findings,
@@ -188,7 +191,7 @@ def report_text(
     lead = (f'{len(predictions):,} faces, {len(predictions.emotions)} emotions. In brackets: '
             f'95 % bootstrap intervals over faces. {choice_note(predictions)}').rstrip()
     pictures = {title: f'![{title}]({file})' for title, file in figures.items()}
-    body = sections({**_with_notes(findings), **pictures})
+    body = sections({**_with_notes(findings.tables(), findings.notes()), **pictures})
     return f'# {predictions.name}\n\n{lead}\n\n{_about(predictions)}\n\n{body}\n'
 
 # %% ../nbs/06a_report.ipynb #d5231422
@@ -215,9 +218,10 @@ def write_report(
     faces:FaceDataset|None=None, # for pictures that show faces
     run:Path|None=None,          # a run folder, for its training curves and TensorBoard
     step:int=0,                  # TensorBoard's step
+    by:Sequence|None=None,       # N names of groups, as for `evaluate`
 )->Findings:
     "Write report.md and figures/, and the figures into TensorBoard."
-    folder, findings = Path(folder), examine(predictions)
+    folder, findings = Path(folder), examine(predictions, by=by)
     figures = main_figures(predictions, faces)
     if run and (run/'metrics.jsonl').is_file():
         figures = dict(training_curves=training_curves(run), **figures)
@@ -374,11 +378,13 @@ def _predict_anew(run, config, split):
 def evaluate_run(
     source:str|Path, # a run folder, or a file of predictions
     overrides:tuple[str, ...]=(), # as for evaluated_run
+    by:str|None=None, # groups of faces to compare, as for `group_names`
 )->tuple[Findings, Path]: # the folder that now holds report.md and figures/
     "Write the report of one run."
     predictions, faces, folder = evaluated_run(source, overrides)
     run = folder if (folder/'config.yaml').is_file() else None
-    return write_report(predictions, folder, faces, run=run), folder
+    groups = by and group_names(predictions, by)
+    return write_report(predictions, folder, faces, run=run, by=groups), folder
 
 # %% ../nbs/06a_report.ipynb #e97641fa
 def _named_apart(found, runs):
@@ -390,13 +396,14 @@ def _named_apart(found, runs):
 def compare_runs(
     runs:list[str|Path], # two or more, of the same faces
     overrides:tuple[str, ...]=(), # as for evaluated_run
+    **options, # of `compare`: primary, margins
 )->tuple[Comparison, Path]: # the folder that now holds comparison.md and comparison.png
     "Compare several runs face by face."
     found = _named_apart([evaluated_run(run, overrides)[0] for run in runs], runs)
     parents = {Path(run).expanduser().absolute().parent for run in runs}
-    compared, folder = compare(*found), parents.pop() if len(parents) == 1 else Path.cwd()
-    figure = forest_plot({p.name: evaluate(p) for p in found})
-    _write(folder/'comparison.png', png_bytes(figure))
+    folder = parents.pop() if len(parents) == 1 else Path.cwd()
+    compared = compare(*found, **options)
+    _write(folder/'comparison.png', png_bytes(forest_plot({p.name: evaluate(p) for p in found})))
     _write(folder/'comparison.md', _comparison_text(compared, found).encode())
     return compared, folder
 
@@ -405,12 +412,11 @@ MAIN_METRICS = ('total_variation', 'kl', 'top1') # whose differences a report li
 
 def _comparison_text(compared, found):
     "The comparison in Markdown."
-    lead = (f'{compared.faces:,} faces. In brackets: 95 % paired bootstrap intervals over faces; '
-            'p-values of paired permutation tests, corrected by Holm over the pairs of a metric.')
-    body = sections(compared.tables(MAIN_METRICS))
+    lead = (f'{compared.faces:,} faces. In brackets: 95 % intervals, of differences by a paired '
+            'bootstrap; p-values of paired permutation tests.')
+    body = sections(_with_notes(compared.tables(MAIN_METRICS), compared.notes()))
     title = f'# Comparison of {len(found)} runs'
-    picture = '![Forest plot](comparison.png)'
-    return f'{title}\n\n{lead}\n\n{_about(found[0])}\n\n{body}\n\n{picture}\n'
+    return f'{title}\n\n{lead}\n\n{_about(found[0])}\n\n{body}\n\n![Forest plot](comparison.png)\n'
 
 # %% ../nbs/06a_report.ipynb #31a8e606
 def calibrate_run(
