@@ -125,7 +125,7 @@ def find_learning_rate(
     low:float=1e-6,  # first rate, over 0
     high:float=1.,   # last rate
     steps:int=100,   # 10 or more
-    **sections,      # as for `train`: data=dict(path=...), model=dict(name=...)
+    **sections,      # such as data=dict(path=...), model=dict(name=...)
 )->LearningRates:
     "What the loss does while the learning rate rises."
     config = load_config(name, **sections)

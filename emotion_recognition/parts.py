@@ -112,7 +112,7 @@ def class_weight(
 # %% ../nbs/06c_parts.ipynb #1149703c
 def needed_splits(
     config:Config,
-)->tuple[str, ...]: # names for `open_faces`
+)->tuple[str, ...]: # names of splits
     "What a training opens."
     return ('train', 'choose', 'valid') if config.data.choose_share else ('train', 'valid')
 

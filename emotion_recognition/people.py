@@ -145,7 +145,8 @@ def _simulated_gain(question, read, crowd, sizes, faces, rng):
         asked += rng.multinomial(more, truth)
         rows, which = _distinct(asked)
         scores.append(question.scores(read(rows), which, judges).mean(-1))
-    return np.array(scores)-scores[0]
+    with np.errstate(invalid='ignore'): # a mean of votes may be infinitely wrong: no gain is known
+        return np.array(scores)-scores[0]
 
 # %% ../nbs/04a_people.ipynb #119cbec6
 def _parts(n, rng, parts=5):
@@ -228,7 +229,8 @@ def _resample(people, model, gains, resamples, seed):
         with np.errstate(invalid='ignore'):
             beyond = curve[..., -1:, :]+gains[1:]
         return np.concatenate([curve, beyond], -2), means[..., g*m+g:]
-    return split(columns.mean(0)), split(samples)
+    with np.errstate(invalid='ignore'): # infinite scores of both signs
+        return split(columns.mean(0)), split(samples)
 
 # %% ../nbs/04a_people.ipynb #f58b0c7c
 def _crossing(
