@@ -28,6 +28,7 @@ from emotion_recognition.all import (
     expected_calibration_error,
     fit_crowd,
     human_ceiling,
+    mean_intervals,
     write_atomically,
 )
 
@@ -281,6 +282,20 @@ def sharper_than_the_truth():
         yield dict(setting=metric, by_votes=float(by_votes.mean()), by_truth=float(by_truth.mean()))
 
 
+def top1_of_few_faces():
+    "How many intervals of 95 % hold the true accuracy: percentiles of the bootstrap, and Wilson's."
+    for share, faces in [(.97, 20), (.97, 100), (.7, 20)]:
+        rng, hits = np.random.default_rng(faces), []
+        for _ in range(1000):
+            right = (rng.random((faces, 1)) < share)*1.
+            means = rng.binomial(faces, right.mean(), 400)/faces # of 400 resamples
+            low, high = np.percentile(means, [2.5, 97.5])
+            wilson, = mean_intervals(right, means[:, None])
+            hits.append((low <= share <= high, covers(wilson, share)))
+        before, after = np.mean(hits, 0)
+        yield row(f'{share:.0%} right, {faces} faces', float(before), float(after), .95)
+
+
 def seeds_and_faces():
     "How many intervals cover the truth: one standard deviation over seeds, and the crossed one."
     for seeds in [2, 3, 5]:
@@ -297,7 +312,8 @@ def seeds_and_faces():
 
 PROMISES = [votes_per_face, hidden_people, part_of_a_person, mean_votes,
             people_of_ferplus, sharper_than_the_truth, entropy_of_few_votes, one_truth,
-            calibration_of_ties, calibration_of_the_truth, seeds_and_faces]
+            calibration_of_ties, calibration_of_the_truth, top1_of_few_faces,
+            seeds_and_faces]
 
 
 def rounded(value):

@@ -219,6 +219,8 @@ def _studentized_limits(values, resamples, seed, clusters=None):
     ratio = np.where(error > 1e-12, means-mean, np.nan)/np.where(error > 1e-12, error, 1)
     known = ~np.isnan(ratio).all(0)
     limits = np.stack([mean, mean]) # a value that never varies
+    if not known.any():
+        return limits
     upper, lower = np.nanpercentile(ratio[:, known], [97.5, 2.5], axis=0)
     error = np.sqrt(_variance(once, sums, faces, mean))[0, known]
     limits[:, known] -= np.stack([upper, lower])*error

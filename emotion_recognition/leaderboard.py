@@ -6,10 +6,11 @@
 __all__ = ['crossed_interval', 'Row', 'Leaderboard', 'find_runs', 'run_cost', 'leaderboard', 'leaderboard_picture',
            'write_leaderboard', 'write_leaderboards']
 
-# %% ../nbs/07b_leaderboard.ipynb #f8f52804
+# %% ../nbs/07b_leaderboard.ipynb #24d3e878
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 from fastcore.basics import patch
@@ -22,7 +23,13 @@ from .core import Rendered, Table, sections, write_atomically
 from .eval import baseline_predictions, metrics_per_face
 from .files import read_json
 from .folders import CIRCUMSTANCES
-from .intervals import Interval
+from emotion_recognition.intervals import (
+    MIN_FACES,
+    Interval,
+    unit_index,
+    unit_sums,
+    wilson_limits,
+)
 from .metrics import METRICS
 from .predictions import load_predictions
 from .report import Run
@@ -41,22 +48,42 @@ def _mean_squares(
     squares = [faces*of_seeds.var()*seeds, seeds*of_faces.var()*faces, (rest**2).sum()]
     return np.array(squares)/free, free
 
-# %% ../nbs/07b_leaderboard.ipynb #6f537bbd
-def crossed_interval(
-    values:np.ndarray, # [S,N] a metric, by S seeds on the same N faces
-)->Interval:
-    "The mean, and its interval over other faces and, from two seeds on, other seeds."
+# %% ../nbs/07b_leaderboard.ipynb #027ed264
+def _by_unit(values, clusters):
+    "One column per unit [S,U], with the same means."
+    if clusters is None:
+        return values
+    index, units = unit_index(values.shape[1], clusters)
     mean = values.mean()
-    if values.shape[1] < 2 or not np.isfinite(mean):
-        return Interval(float(mean), *[np.inf if np.isinf(mean) else np.nan]*2)
-    if len(values) == 1:
-        variance, freedom = values.var(ddof=1), values.shape[1]-1
-    else:
-        (a, b, e), free = _mean_squares(values)
-        variance = max(a+b-e, a, b)
-        freedom = variance**2/(np.array([a, b, e])**2/free).sum() if variance else 1
-    half = stats.t.ppf(.975, freedom)*np.sqrt(variance/values.size)
-    return Interval(float(mean), float(mean-half), float(mean+half))
+    return mean + units/values.shape[1]*unit_sums((values-mean).T, index, units).T
+
+def _variance(values):
+    "Of the mean of the table [S,U], and the degrees of freedom of that estimate."
+    seeds, units = values.shape
+    if seeds == 1:
+        return values.var(ddof=1)/units, units-1
+    squares, free = _mean_squares(values)
+    a, b, e = squares
+    total = max(a+b-e, a, b)
+    return total/values.size, total**2/(squares**2/free).sum() if total else units-1
+
+# %% ../nbs/07b_leaderboard.ipynb #c5d8b3bb
+def crossed_interval(
+    values:np.ndarray,           # [S,N] a metric, by S seeds on the same N faces
+    clusters:Sequence|None=None, # [N], the person or video of each face, if known
+)->Interval: # NaN limits if there are fewer than `MIN_FACES` faces or persons
+    "The mean, and its interval over other faces and, from two seeds on, other seeds."
+    mean, table = float(values.mean()), _by_unit(values, clusters)
+    if np.isinf(mean):
+        return Interval(mean, mean, mean)
+    if table.shape[1] < MIN_FACES or np.isnan(mean):
+        return Interval(mean, np.nan, np.nan)
+    variance, freedom = _variance(table)
+    half = stats.t.ppf(.975, freedom)*np.sqrt(variance)
+    if ((values == 0) | (values == 1)).all():
+        faces = mean*(1-mean)*(stats.norm.ppf(.975)/half)**2 if half else table.shape[1]
+        return Interval(mean, *map(float, wilson_limits(mean, faces)))
+    return Interval(mean, float(mean-half), float(mean+half))
 
 # %% ../nbs/07b_leaderboard.ipynb #b6cd8d63
 @dataclass
@@ -138,7 +165,7 @@ def _shared_name(names):
     parts = [part for part in names[0].split(',') if not part.startswith('seed=')]
     return ','.join(parts) or names[0]
 
-# %% ../nbs/07b_leaderboard.ipynb #7690f66f
+# %% ../nbs/07b_leaderboard.ipynb #e1efd35d
 def _mean_cost(folders):
     costs = [cost for cost in map(run_cost, folders) if cost]
     return {k: float(np.mean([c[k] for c in costs])) for k in (costs[0] if costs else ())}
@@ -152,7 +179,8 @@ def _row(folders, found, repeated=0):
     again = f' ({repeated} repeated)' if repeated else ''
     per_face = [metrics_per_face(predictions) for predictions in found]
     tables = {m: np.stack([metrics[m] for metrics in per_face]) for m in per_face[0]}
-    intervals = {m: _within(METRICS[m].range, crossed_interval(x)) for m, x in tables.items()}
+    intervals = {m: _within(METRICS[m].range, crossed_interval(x, found[0].group))
+                 for m, x in tables.items()}
     if len(found) == 1:
         return Row(found[0].name+again, 1, intervals, None, _mean_cost(folders))
     name = _shared_name([p.name for p in found])
