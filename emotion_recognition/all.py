@@ -20,6 +20,7 @@ from .config import *
 from .core import *
 from .crowd import *
 from .data import *
+from .data_commands import *
 from .demo import *
 from .distributions import *
 from .emotions import *
@@ -29,6 +30,7 @@ from .export import *
 from .faces import *
 from .files import *
 from .folders import *
+from .index import *
 from .interpret import *
 from .intervals import *
 from .layouts import *
@@ -43,6 +45,7 @@ from .mistakes import *
 from .models import *
 from .optimizers import *
 from .overview import *
+from .pack import *
 from .parts import *
 from .peers import *
 from .people import *
@@ -62,6 +65,7 @@ from .signals import *
 from .strict_yaml import *
 from .sweep import *
 from .synthetic import *
+from .table_pictures import *
 from .tables import *
 from .trackers import *
 from .train import *

@@ -4,16 +4,15 @@
 
 # %% auto #0
 __all__ = ['DataConfig', 'emotion_set', 'Config', 'check_config', 'load_config', 'config_text', 'flat_settings', 'open_faces',
-           'in_order', 'known_emotions', 'data_options']
+           'in_order', 'known_emotions']
 
-# %% ../nbs/06_config.ipynb #ed496d2a
+# %% ../nbs/06_config.ipynb #dbbf22a8
 import inspect
 import re
 from dataclasses import replace
 from itertools import takewhile
-from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, Sequence
+from typing import Any, Literal
 
 from fastcore.basics import patch
 from pydantic import (
@@ -28,9 +27,10 @@ from pydantic import (
 import emotion_recognition.layouts  # registers its readers
 import emotion_recognition.synthetic  # noqa: F401
 from .core import unknown_name
-from .data import READERS, FaceDataset, OnBad, guess_reader, open_dataset
+from .data import READERS, FaceDataset, OnBad, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .overview import choose_apart
+from .pack import open_packed
 from .presets import SECTIONS, ConfigError, merge_values, read_preset
 from emotion_recognition.settings import (
     LossName,
@@ -44,7 +44,7 @@ from emotion_recognition.settings import (
 )
 from .strict_yaml import plain_values, read_value, settle, types_of, write_yaml
 
-# %% ../nbs/06_config.ipynb #69e78b70
+# %% ../nbs/06_config.ipynb #6a38dc48
 class DataConfig(Section):
     "Which faces."
     model_config = ConfigDict(extra='allow', validate_default=True) # for the reader's own options
@@ -61,6 +61,9 @@ class DataConfig(Section):
         "keep all faces decoded in the device's memory; much faster on a GPU, for small faces")
     choose_share:Share = Field(0., description=
         'share of the validation faces that choose the epoch and do not judge; 0: all do both')
+    pack:Literal['auto', 'never'] = Field('auto', description=
+        'auto: use a fresh pack of the faces (emorec_data pack); if resident, make one')
+    verify:bool = Field(False, description='compare the files behind a pack, which takes seconds')
     workers:int|None = Field(None, ge=0, le=256, description=
         'processes that read ahead; null: none on a CPU, up to 8 for a GPU')
 
@@ -310,14 +313,19 @@ def flat_settings(
     "All values by their dotted keys, for a table or TensorBoard's HParams."
     return _flat(_config_values(config))
 
-# %% ../nbs/06_config.ipynb #9d40df89
+# %% ../nbs/06_config.ipynb #a1f5c544
 def open_faces(
     config:Config,
     split:str='train', # train, valid, test, or choose: the part of valid that chooses the epoch
 )->FaceDataset:
     "The split that the configuration names; `DataError` if it cannot be used."
     data, stored = config.data, 'valid' if split == 'choose' else split
-    faces = open_dataset(data.name, data.path, stored, on_bad=data.on_bad, **data.model_extra)
+    which = dict(name=data.name, path=data.path, split=stored, on_bad=data.on_bad)
+    if data.pack == 'never':
+        faces = open_dataset(**which, **data.model_extra)
+    else:
+        faces = open_packed(**which, image_size=data.image_size, verify=data.verify,
+                            make=data.resident, **data.model_extra)
     faces = choose_apart(faces, data.choose_share, split)
     return replace(faces, emotions=in_order(config, faces.emotions))
 
@@ -342,19 +350,3 @@ def known_emotions(
     data = config.data
     emotions = data.model_extra.get('emotions', READERS[data.name].emotions)
     return None if emotions is None else in_order(config, emotions)
-
-# %% ../nbs/06_config.ipynb #8cc56888
-def data_options(
-    path:str|Path,       # a data set
-    words:Sequence[str], # data.key=value, as of a command line
-)->dict[str, Any]: # for inspect_data
-    "The reader and its options."
-    for word in words:
-        if not word.startswith('data.'):
-            raise ConfigError(f"{word!r}: must be a key of data, such as "
-                              "'data.emotions=[glad, sad]'")
-    named = any(word.startswith('data.name=') for word in words)
-    name = [] if named else [f'data.name={guess_reader(path)}']
-    data = load_config('base', [*name, *words]).data
-    asked = {'on_bad': data.on_bad} if any('data.on_bad=' in word for word in words) else {}
-    return {'name': data.name, **data.model_extra, **asked}

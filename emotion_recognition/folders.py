@@ -72,7 +72,7 @@ def claimed_folder(
 # %% ../nbs/06d_folders.ipynb #6c818e9f
 CIRCUMSTANCES = (
     'train.resume', 'train.device', 'train.checkpoint_minutes', 'train.profile',
-    'train.keep_best', 'data.workers', 'run.')
+    'train.keep_best', 'data.workers', 'data.pack', 'data.verify', 'run.')
 
 def check_same_run(
     config:Config,

@@ -5,11 +5,9 @@
 # %% auto #0
 __all__ = ['EpochSampler', 'read_ahead', 'Batch', 'FaceLoader', 'create_loader']
 
-# %% ../nbs/02e_loaders.ipynb #4f3b4284
-import hashlib
+# %% ../nbs/02e_loaders.ipynb #0dee3125
 import math
 import os
-import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Iterator, NamedTuple, Sequence
@@ -20,8 +18,9 @@ from fastcore.basics import patch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .augmentation import find_variation, random_numbers, vary_batch
-from .core import cache_folder, progress, write_atomically
-from .data import DataError, FaceDataset, create_transform
+from .core import progress
+from .data import DataError, FaceDataset, create_transform, read_image
+from .index import in_threads
 from .signals import ignore_signals
 
 # %% ../nbs/02e_loaders.ipynb #0cf33275
@@ -78,9 +77,9 @@ class Batch(NamedTuple):
     votes:torch.Tensor|None # float32 [B,C], if known
     index:torch.Tensor      # int64 [B], positions in the data set, on the CPU
 
-# %% ../nbs/02e_loaders.ipynb #13e6e95e
-class _Squares(Dataset):
-    "The images of a data set as squares, uint8 [3,S,S]."
+# %% ../nbs/02e_loaders.ipynb #650df18a
+class _FromFiles(Dataset):
+    "The images of a data set as squares, uint8 [3,S,S], read from their files."
     def __init__(self, dataset, image_size):
         self.dataset, self.fit = dataset, create_transform(image_size)
 
@@ -88,9 +87,14 @@ class _Squares(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, i):
-        return self.fit(self.dataset[i].image)
+        return self.fit(read_image(self.dataset.images[i]))
 
-# %% ../nbs/02e_loaders.ipynb #089e8611
+def _in_pack(dataset, image_size):
+    "The squares of a data set's pack; None if it has none, or of another size."
+    squares = dataset.squares
+    return squares if squares is not None and squares.image_size == image_size else None
+
+# %% ../nbs/02e_loaders.ipynb #ad591afa
 class FaceLoader:
     "The batches of an epoch, which `sampler.epoch` sets; made by `create_loader`."
     def __init__(self,
@@ -107,11 +111,13 @@ class FaceLoader:
     ):
         self.dataset, self.sampler, self.device = dataset, sampler, device
         self.batch_size, self.augment, self.drop_last = batch_size, augment, drop_last
-        self.squares = _Squares(dataset, image_size)
+        self.files = _FromFiles(dataset, image_size)
+        self.packed = _in_pack(dataset, image_size)
         self.target = torch.from_numpy(dataset.target).to(device)
         self.votes = None if dataset.votes is None else torch.from_numpy(dataset.votes).to(device)
         self.resident = _hold(dataset, image_size, device) if resident else None
-        self.workers = self._start_workers(workers) if workers and not resident else None
+        from_files = not resident and self.packed is None
+        self.workers = self._start_workers(workers) if workers and from_files else None
 
 # %% ../nbs/02e_loaders.ipynb #a98fa0b6
 @patch
@@ -137,15 +143,18 @@ def random(self:FaceLoader)->torch.Tensor: # float32 [N,7] or [N,21]
     seed = self.sampler.seed, self.sampler.epoch, 1
     return random_numbers(self.sampler.n, self.augment, *seed).to(self.device)
 
-# %% ../nbs/02e_loaders.ipynb #c169fc4b
+# %% ../nbs/02e_loaders.ipynb #e59f38e3
 @patch
 def images(self:FaceLoader,
     index:torch.Tensor, # int64 [B]
 )->torch.Tensor:        # uint8 [B,3,S,S], as read
-    "Some faces, from memory or from files."
+    "Some faces, from memory, from a pack or from files."
     if self.resident is not None:
         return self.resident[index.to(self.device)]
-    images = torch.stack([self.squares[i] for i in index.tolist()])
+    if self.packed is not None:
+        images = self.packed.read(index.numpy())
+    else:
+        images = torch.stack([self.files[i] for i in index.tolist()])
     return images.pin_memory() if self.device.type == 'cuda' else images
 
 @patch
@@ -175,49 +184,27 @@ def __iter__(self:FaceLoader)->Iterator[Batch]:
         return map(make, self.batches()) # the GPU computes while Python goes on
     return read_ahead(make, self.batches())
 
-# %% ../nbs/02e_loaders.ipynb #0a8f2dd4
+# %% ../nbs/02e_loaders.ipynb #6a66c91a
 @patch
 def _start_workers(self:FaceLoader, workers):
     return DataLoader(
-        self.squares, self.batch_size, sampler=self.sampler, drop_last=self.drop_last,
+        self.files, self.batch_size, sampler=self.sampler, drop_last=self.drop_last,
         num_workers=workers, persistent_workers=True, collate_fn=torch.stack,
         pin_memory=self.device.type == 'cuda', generator=torch.Generator(),
         worker_init_fn=ignore_signals)
 
-# %% ../nbs/02e_loaders.ipynb #b731c0d3
-def _remembered(path):
-    "The faces in a file of the cache; None if there is none, or it is broken."
-    try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError):
-        return None
-
-def _remember(path, images):
-    "Keep decoded faces in the cache, if it can be written."
-    try:
-        write_atomically(path, lambda file: np.save(file, images.numpy()))
-    except OSError as e:
-        warnings.warn(
-            f"{path}: decoded faces cannot be kept ({e.strerror}), so the next start will be as "
-            "slow; set EMOREC_CACHE to a folder that can be written", stacklevel=4)
-
-# %% ../nbs/02e_loaders.ipynb #9aa19166
+# %% ../nbs/02e_loaders.ipynb #855322c4
 def _decoded(dataset, image_size):
-    "All faces as uint8 [N,3,S,S], from the cache if they are there."
-    known = dataset.digest is not None # without it, a changed file would go unnoticed
-    text = f"{image_size} {' '.join(dataset.digest) if known else ''}"
-    path = cache_folder()/'decoded'/f'{hashlib.sha256(text.encode()).hexdigest()[:20]}.npy'
-    shape = len(dataset), 3, image_size, image_size
-    images = _remembered(path) if known else None
-    if images is not None and images.shape == shape:
-        return torch.from_numpy(images)
-    squares = _Squares(dataset, image_size)
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(squares.__getitem__, range(len(squares)))
-        bar = progress(read, 'decoding', total=len(squares), shown=len(squares) >= 500)
-        images = torch.stack(list(bar))
-    if known:
-        _remember(path, images)
+    "All faces as uint8 [N,3,S,S], from their pack or their files."
+    packed = _in_pack(dataset, image_size)
+    if packed is not None:
+        return packed.read()
+    files = _FromFiles(dataset, image_size)
+    images = torch.empty(len(dataset), 3, image_size, image_size, dtype=torch.uint8)
+    read = in_threads(files.__getitem__, range(len(dataset)))
+    bar = progress(read, 'decoding', total=len(dataset), shown=len(dataset) >= 500)
+    for i, square in enumerate(bar):
+        images[i] = square
     return images
 
 # %% ../nbs/02e_loaders.ipynb #56796a00

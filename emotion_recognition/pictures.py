@@ -42,8 +42,10 @@ def _to_8_bits(values, floats):
     kind = 'float' if floats else '16-bit'
     return eight.astype(np.uint8), f'{kind} pictures taken as 0 to {top}'
 
-# %% ../nbs/01d_pictures.ipynb #7639c6fa
+# %% ../nbs/01d_pictures.ipynb #85a507c0
 def _rgb_and_note(image):
+    if image.mode == 'RGB' and 'transparency' not in image.info:
+        return image, ''
     if image.mode.startswith('I') or image.mode == 'F':
         values = np.asarray(image)
         floats = image.mode == 'F'
@@ -80,17 +82,17 @@ def _crop(image, box):
                         f"the picture of {image.width} x {image.height}")
     return image.crop((left, top, left+width, top+height))
 
-# %% ../nbs/01d_pictures.ipynb #485308d3
+# %% ../nbs/01d_pictures.ipynb #47ed2d36
 def _decode(source):
     "The pixels of an image file, uint8 [H,W,3], and a note about their range."
     box = None
     if isinstance(source, Region):
         source, box = source.source, source.box
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        image = ImageOps.exif_transpose(image)
         image.load()
+        ImageOps.exif_transpose(image, in_place=True)
         rgb, note = _rgb_and_note(image if box is None else _crop(image, box))
-        return np.array(rgb), note
+        return np.asarray(rgb), note
 
 # %% ../nbs/01d_pictures.ipynb #48e16e42
 def _is_empty(source):
@@ -116,7 +118,7 @@ def _name_of(source):
         return 'image'
     return source.name if isinstance(source, Region) else Path(source).name
 
-# %% ../nbs/01d_pictures.ipynb #07d0cf4a
+# %% ../nbs/01d_pictures.ipynb #94eeecec
 def read_with_note(
     source:str|Path|bytes|Region, # a file's path, its bytes, or a part of it
 )->tuple[torch.Tensor, str]:      # uint8 [3,H,W], RGB; and how its range was taken, if not 0 to 255
@@ -126,7 +128,7 @@ def read_with_note(
     except Exception as e:
         reason = _why_unreadable(source, e)
         raise DataError(f"{_name_of(source)}: cannot read the image: {reason}") from None
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), note
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy()), note
 
 def read_image(
     source:str|Path|bytes|Region, # a file's path, its bytes, or a part of it

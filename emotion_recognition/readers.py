@@ -5,35 +5,39 @@
 # %% auto #0
 __all__ = ['read_affectnet_fused', 'ferplus_target', 'read_ferplus']
 
-# %% ../nbs/02b_readers.ipynb #3ebfc774
-import os
-import re
-from collections import Counter, defaultdict
-from dataclasses import replace
+# %% ../nbs/02b_readers.ipynb #bb47da6b
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Literal, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .columns import DataError, as_number, read_rows
 from .core import unknown_name
 from emotion_recognition.data import (
     FaceDataset,
-    OnBad,
-    ScannedFace,
     Split,
     check_folder,
     dataset_from_rows,
-    file_signature,
     register_reader,
-    scan,
-    scan_face,
-    scan_image,
-    without_bad,
 )
 from .emotions import EMOTIONS13, FERPLUS8
-from .pictures import is_image_name, near_on_disk
+from emotion_recognition.index import (
+    Files,
+    OnBad,
+    ScannedFace,
+    list_folder,
+    list_matrix,
+    matrix_lists,
+    scan,
+    scan_image,
+    to_columns,
+    without_bad,
+)
+from .pictures import IMAGE_SUFFIXES, near_on_disk
 from emotion_recognition.values import (
     check_coordinate,
     check_counts,
@@ -63,71 +67,99 @@ def _folder_of(reader, folders, split):
         raise DataError(f"{reader}: {unknown_name('split', split, folders)}")
     return folders[split]
 
-# %% ../nbs/02b_readers.ipynb #2eb37466
+# %% ../nbs/02b_readers.ipynb #d3b139cb
 _AFFECTNET = dict(train='train_set', valid='val_set')
-_ANNOTATION = re.compile(r'(.*)_(prob_rank\.txt|val\.npy|aro\.npy|votes\.txt)')
+_ANNOTATIONS = dict(prob_rank='txt', val='npy', aro='npy', votes='txt')
+
+def _stems(files, names, ending):
+    "The files whose names, given in lower case or as they are, have an ending; `id` is the rest."
+    found = files.filter(pc.ends_with(names, ending))
+    return found.append_column('id', pc.utf8_slice_codeunits(found['name'], 0, -len(ending)))
+
+def _images(root):
+    "The images: id, name, size, mtime; several of one id are one row, their names joined by /."
+    files = list_folder(root/'images')
+    files = files.filter(pc.invert(pc.starts_with(files['name'], '.')))
+    names = pc.utf8_lower(files['name'])
+    found = pa.concat_tables(_stems(files, names, suffix) for suffix in IMAGE_SUFFIXES)
+    if len(pc.unique(found['id'])) == len(found):
+        return found
+    found = found.sort_by('name')
+    parts = found.group_by('id', use_threads=False).aggregate(
+        [('name', 'list'), ('size', 'first'), ('mtime', 'first')])
+    names = pa.array(['/'.join(names) for names in parts['name_list'].to_pylist()])
+    return pa.table([parts['id'], names, parts['size_first'], parts['mtime_first']],
+                    ['id', 'name', 'size', 'mtime'])
+
+# %% ../nbs/02b_readers.ipynb #b40f1f86
+def _aligned(ids, files, prefix, names=()):
+    "Size and time of the file of each id, -1 if it has none; and other columns, empty then."
+    at = pc.index_in(ids, files['id'].combine_chunks())
+    empty = dict(size=-1, mtime=-1, name='')
+    return {prefix+name: pc.fill_null(files[name].take(at), empty[name])
+            for name in ('size', 'mtime', *names)}
 
 def _pairs(root):
-    "Face -> its files by kind: `image` (a list), `prob_rank`, `val`, `aro`, `votes`."
-    faces = defaultdict(dict)
-    with os.scandir(root/'images') as entries:
-        for file in entries:
-            if not file.name.startswith('.'):
-                kind = 'image' if is_image_name(file.name) else 'other'
-                faces[os.path.splitext(file.name)[0]].setdefault(kind, []).append(file)
-    with os.scandir(root/'annotations') as entries:
-        for file in entries:
-            match = _ANNOTATION.fullmatch(file.name)
-            if match and not file.name.startswith('._'):
-                faces[match[1]][match[2].split('.')[0]] = file
-    return {name: files for name, files in sorted(faces.items())
-            if 'image' in files or 'prob_rank' in files}
+    "The faces with the stamps of their files: `image_...`, `prob_rank_...`, `val_...` and so on."
+    images, notes = _images(root), list_folder(root/'annotations')
+    notes = notes.filter(pc.invert(pc.starts_with(notes['name'], '._')))
+    kinds = {kind: _stems(notes, notes['name'], f'_{kind}.{suffix}')
+             for kind, suffix in _ANNOTATIONS.items()}
+    both = pa.chunked_array([*images['id'].chunks, *kinds['prob_rank']['id'].chunks], pa.string())
+    ids = pc.unique(both)
+    ids = ids.take(pc.sort_indices(ids))
+    columns = {'id': ids, **_aligned(ids, images, 'image_', ['name'])}
+    for kind, files in kinds.items():
+        if len(files):
+            columns |= _aligned(ids, files, f'{kind}_')
+    return pa.table(columns)
 
-# %% ../nbs/02b_readers.ipynb #a82331b4
-def _read_pair(row, files):
-    "Fill `row` from the files of one face."
-    images = files.get('image', [])
-    if not images:
-        others = [f"; {file.name} is of no kind that is read" for file in files.get('other', ())]
+# %% ../nbs/02b_readers.ipynb #a656bf09
+def _other_files(folder, name):
+    "Files of that name which are no image, for a message."
+    return sorted(file.name for file in folder.iterdir() if file.stem == name)
+
+def _read_pair(root, face, row):
+    "Fill `face` from its files; `row` has their stamps."
+    images = row['image_name'].split('/')
+    if images == ['']:
+        others = [f"; {name} is of no kind that is read"
+                  for name in _other_files(root/'images', face.id)]
         raise DataError(f"annotation without image{''.join(others)}")
     if len(images) > 1:
-        names = ', '.join(sorted(file.name for file in images))
-        raise DataError(f"{len(images)} images of that name: {names}")
-    scan_image(row, images[0].path)
-    if 'prob_rank' not in files:
+        raise DataError(f"{len(images)} images of that name: {', '.join(images)}")
+    scan_image(face, root/'images'/images[0])
+    if row.get('prob_rank_size', -1) < 0:
         raise DataError("image without annotation")
-    row.numbers = _read_numbers(files['prob_rank'])
-    check_distribution(row.numbers, len(EMOTIONS13))
-    if 'votes' in files:
-        row.votes = check_counts(_read_numbers(files['votes']), len(EMOTIONS13))
-    if 'val' in files:
-        row.valence = check_coordinate('valence', _read_npy(files['val']))
-    if 'aro' in files:
-        row.arousal = check_coordinate('arousal', _read_npy(files['aro']))
+    _read_annotations(f"{root/'annotations'/face.id}_", face, row)
 
-# %% ../nbs/02b_readers.ipynb #9953308c
-def _read_numbers(file):
+# %% ../nbs/02b_readers.ipynb #aab73cd3
+def _read_annotations(start, face, row):
+    "Fill `face` from the files that its row knows of; their paths begin with `start`."
+    def has(kind):
+        return row.get(f'{kind}_size', -1) >= 0
+    face.numbers = _read_numbers(f'{start}prob_rank.txt')
+    check_distribution(face.numbers, len(EMOTIONS13))
+    if has('votes'):
+        face.votes = check_counts(_read_numbers(f'{start}votes.txt'), len(EMOTIONS13))
+    if has('val'):
+        face.valence = check_coordinate('valence', _read_npy(f'{start}val.npy'))
+    if has('aro'):
+        face.arousal = check_coordinate('arousal', _read_npy(f'{start}aro.npy'))
+
+def _read_numbers(path):
     "The numbers on the one line of a text file."
-    return parse_numbers(Path(file.path).read_bytes())
+    with open(path, 'rb') as file:
+        return parse_numbers(file.read())
 
-def _read_npy(file):
+def _read_npy(path):
     "The number of a .npy file; some files hold it as text."
     try:
-        return float(np.load(file.path, allow_pickle=False).reshape(()))
+        return float(np.load(path, allow_pickle=False).reshape(()))
     except (ValueError, EOFError):
-        raise DataError(f"{file.name} does not hold one number") from None
+        raise DataError(f"{Path(path).name} does not hold one number") from None
 
-# %% ../nbs/02b_readers.ipynb #6e8cf329
-def _scan_pairs(root, faces):
-    "One row per face."
-    def signature(files):
-        kinds = ('prob_rank', 'val', 'aro', 'votes')
-        return file_signature(*files.get('image', ()), *map(files.get, kinds))
-    work = {name: signature(files) for name, files in faces.items()}
-    return scan(root.name, f'affectnet_fused {root.resolve()}', work,
-                lambda name: scan_face(name, _read_pair, faces[name]))
-
-# %% ../nbs/02b_readers.ipynb #b5c8321c
+# %% ../nbs/02b_readers.ipynb #7642d751
 _AFFECTNET_LAYOUT = 'a folder with train_set and val_set'
 
 @register_reader('affectnet_fused', _fused_splits, _AFFECTNET_LAYOUT, EMOTIONS13)
@@ -143,10 +175,11 @@ def read_affectnet_fused(
             raise DataError(f"{root/sub}: the folder is missing; AffectNetFused has "
                             f"{root.name}/images and {root.name}/annotations")
     faces = _pairs(root)
-    if not faces:
+    if not len(faces):
         raise DataError(f"{root}: no image and no annotation in it; must hold both")
-    good, bad = without_bad(_scan_pairs(root, faces), root, on_bad)
-    images = [Path(faces[row.id]['image'][0].path) for row in good]
+    rows = scan(root.name, f'affectnet_fused {root.resolve()}', faces, partial(_read_pair, root))
+    good, bad = without_bad(rows, root, on_bad)
+    images = Files(root/'images', good['image_name'].combine_chunks())
     provenance = dict(reader='affectnet_fused', split=split)
     return dataset_from_rows(good, bad, EMOTIONS13, images, provenance)
 
@@ -265,68 +298,91 @@ def _number_repeats(listed):
         rows_of[name if times[name] == 1 else f'{name}#{times[name]}'] = (line, name, cells)
     return rows_of
 
-# %% ../nbs/02b_readers.ipynb #841b971a
-def _read_label(row, cells, file):
-    "Fill `row` from the cells of a label file and the image."
+# %% ../nbs/02b_readers.ipynb #f607ef05
+def _counts(row):
+    "The ten counts of a row of a label file; `DataError` if they are none."
+    cells = row['cells'].split(',') if row['cells'] else []
     if len(cells) != 10:
         raise DataError(f"{len(cells)} counts, must be 10")
     try:
-        row.numbers = check_counts(cells, 10)
+        return check_counts(cells, 10)
     except ValueError: # a cell that is no number, or a count that is none
-        shown = ','.join(cells)
-        raise DataError(f"votes must be 10 whole numbers of 0 or more, not {shown}") from None
+        raise DataError("votes must be 10 whole numbers of 0 or more, not "
+                        f"{row['cells']}") from None
+
+def _read_label(folder, face, row):
+    "Fill `face` from its row of a label file and the image."
+    file = folder/row['name']
+    face.numbers = _counts(row)
     if not file.is_file():
         raise DataError(f"annotation without image{near_on_disk(file)}")
-    scan_image(row, file)
+    scan_image(face, file)
 
-# %% ../nbs/02b_readers.ipynb #48370127
+# %% ../nbs/02b_readers.ipynb #8912df7a
+def _work(folder, listed):
+    "The listed faces as columns for `scan`, and the images that are not listed."
+    rows_of = _number_repeats(listed)
+    lines, names, cells = zip(*rows_of.values()) if rows_of else [()]*3
+    files = list_folder(folder)
+    pattern = '|'.join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    files = files.filter(pc.match_substring_regex(files['name'], rf'(?i)^[^.].*\.({pattern})$'))
+    files = files.append_column('id', files['name'])
+    work = dict(id=pa.array(rows_of, pa.string()), name=pa.array(names, pa.string()),
+                cells=pa.array(map(','.join, cells), pa.string()))
+    work |= _aligned(work['name'], files, '')
+    return work, lines, sorted(set(files['name'].to_pylist())-set(names))
+
+# %% ../nbs/02b_readers.ipynb #74e407a3
+def _problems(rows, lines):
+    "What is wrong with each row of a label file, and where it stands."
+    first, found = {}, []
+    columns = [rows[name].to_pylist() for name in ('name', 'cells', 'problem')]
+    for name, cells, problem, line in zip(*columns, lines):
+        if cells != first.setdefault(name, cells):
+            problem = f"other votes than in the first row of {name}"
+        found.append(f"{problem} (row {line})" if problem else '')
+    return pa.array(found, pa.string())
+
 def _scan_ferplus(folder, file, listed):
     "One row per listed face, and one per image that is not listed."
-    with os.scandir(folder) as entries:
-        images = {f.name: f for f in entries if is_image_name(f.name)}
-    rows_of = _number_repeats(listed)
-    work = {id: file_signature(images.get(name))+','.join(cells)
-            for id, (_, name, cells) in rows_of.items()}
-    def look(id):
-        _, name, cells = rows_of[id]
-        return scan_face(id, _read_label, cells, folder/name)
-    rows = scan(folder.name, f'ferplus {folder.resolve()} {file.resolve()}', work, look)
-    for row in rows:
-        line, name, cells = rows_of[row.id]
-        if cells != rows_of[name][2]:
-            row.problem = f"other votes than in the first row of {name}"
-        if row.problem:
-            row.problem += f" (row {line})"
-    unlisted = sorted(images.keys()-rows_of.keys())
-    return rows + [ScannedFace(name, problem="image without annotation") for name in unlisted]
+    work, lines, unlisted = _work(folder, listed)
+    key = f'ferplus {folder.resolve()} {file.resolve()}'
+    rows = scan(folder.name, key, work, partial(_read_label, folder))
+    at = rows.column_names.index('problem')
+    rows = rows.set_column(at, 'problem', _problems(rows, lines))
+    lost = [ScannedFace(name, problem="image without annotation") for name in unlisted]
+    return pa.concat_tables([rows, to_columns(lost)], promote_options='default')
 
-# %% ../nbs/02b_readers.ipynb #7e761726
+# %% ../nbs/02b_readers.ipynb #bf907971
 def _apply_protocol(rows, protocol):
-    "The rows that the rule keeps, the target as their numbers; and votes for no emotion."
-    kept, dropped = [], []
-    for row in rows:
-        target = ferplus_target(row.numbers, protocol)
-        if target is not None:
-            kept.append(replace(row, numbers=target.tolist(), votes=row.numbers[:8]))
-            dropped.append(sum(row.numbers[8:]))
-    return kept, np.array(dropped)
+    "The rows that the rule keeps, the target as their numbers; and all their ten counts."
+    counts = list_matrix(rows['numbers'], 10)
+    kinds, of_row = np.unique(counts, axis=0, return_inverse=True)
+    targets = [ferplus_target(kind, protocol) for kind in kinds]
+    kept = np.array([target is not None for target in targets])[of_row.ravel()]
+    table = np.array([np.zeros(8) if target is None else target for target in targets])
+    rows, counts = rows.filter(pa.array(kept)), counts[kept]
+    shares = dict(numbers=table[of_row.ravel()[kept]], votes=counts[:, :8])
+    for name, matrix in shares.items():
+        rows = rows.set_column(rows.column_names.index(name), name, matrix_lists(matrix))
+    return rows, counts
 
-# %% ../nbs/02b_readers.ipynb #735ad883
+# %% ../nbs/02b_readers.ipynb #eae169db
 def _open_ferplus(folder, file, split, on_bad, protocol):
     "The faces of one folder by one label file."
     listed = _label_rows(file, split)
     named = [row for row in listed if row[1]]
     good, bad = without_bad(_scan_ferplus(folder, file, named), file, on_bad)
-    kept, dropped = _apply_protocol(good, protocol)
-    if not kept:
+    kept, counts = _apply_protocol(good, protocol)
+    if not len(kept):
         raise DataError(f"{file}: the protocol {protocol!r} leaves no face of {len(good):,}")
     provenance = dict(
         reader='ferplus', split=split, protocol=protocol, labels=file.name,
         left_out_by_protocol=len(good)-len(kept), rows_without_image=len(listed)-len(named),
-        repeated_rows=sum('#' in row.id for row in good))
-    images = [folder/row.id.partition('#')[0] for row in kept]
-    votes = np.array([sum(row.votes) for row in kept])
+        repeated_rows=pc.sum(pc.match_substring(good['id'], '#')).as_py())
+    votes, dropped = counts[:, :8].sum(1), counts[:, 8:].sum(1)
     notes = [dropped_line(dropped, votes, ['unknown', 'not a face'])] if dropped.any() else []
+    images = Files(folder, kept['name'].combine_chunks())
     return dataset_from_rows(kept, bad, FERPLUS8, images, provenance, notes, dropped)
 
 # %% ../nbs/02b_readers.ipynb #19ee64e0
