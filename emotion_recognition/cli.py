@@ -111,9 +111,10 @@ def _train(args):
 
 emorec_train = partial(run_command, 'train')
 
-# %% ../nbs/10_cli.ipynb #6c78a60c
-@command('data', 'Look at a data set: counts, emotions, duplicates, and all that cannot be used.',
-    option('action', choices=['inspect'], help='inspect: write a report and contact sheets'),
+# %% ../nbs/10_cli.ipynb #ca2617e9
+@command('data', 'Look at a data set and all that cannot be used; or pack it for speed.',
+    option('action', choices=['inspect', 'pack'],
+           help='inspect: write a report and contact sheets; pack: decode the faces, once for all'),
     option('path', help='a data set: a folder in a known layout, a .csv or a .parquet table'),
     option('words', nargs='*', metavar='data.KEY=VALUE',
            help='keys of data as in a configuration, such as data.emotions=[glad, sad]'),
@@ -123,13 +124,23 @@ emorec_train = partial(run_command, 'train')
   emorec_data inspect ~/data/AffectNetFused      a folder with train_set and val_set
   emorec_data inspect ~/data/ferplus             a folder with FER2013Train and FER2013Valid
   emorec_data inspect faces.csv --out report     a table
-  emorec_data inspect faces.csv 'data.emotions=[glad, sad]' data.values=percent''')
+  emorec_data inspect faces.csv 'data.emotions=[glad, sad]' data.values=percent
+  emorec_data pack ~/data/AffectNetFused data.image_size=112      for runs with these keys''')
 def _data(args):
-    from emotion_recognition.config import data_options
+    if args.action == 'pack':
+        _pack(args)
+        return
+    from emotion_recognition.data_commands import data_options
     from emotion_recognition.overview import inspect_data
     options = data_options(args.path, args.words)
     _show(inspect_data(args.path, args.out, **options).tables())
     print(f'\nwritten to {args.out}: report.md and contact sheets')
+
+def _pack(args):
+    from emotion_recognition.data_commands import pack_data
+    packs = pack_data(args.path, args.words)
+    print()
+    packs.show()
 
 emorec_data = partial(run_command, 'data')
 

@@ -41,6 +41,7 @@ class ScannedFace:
     digest:str=''  # of the pixels: equal for the same picture
     flat:bool=False # a picture of one color
     note:str=''    # how 16 bits or floats became 8 bits
+    group:str=''   # the person or video
     problem:str='' # why the face cannot be used
 
 _TYPES = {str: pa.string(), float: pa.float64(), int: pa.int32(), bool: pa.bool_(),

@@ -172,6 +172,8 @@ def _save_index(folder, faces, rows, about):
     "Write the faces and where each is among the squares."
     images, place = _sources(faces.images)
     columns = dict(id=faces.ids, digest=faces.digest.tolist(), row=rows, **images)
+    if faces.group is not None:
+        columns['group'] = faces.group
     shapes = {}
     for name in _ARRAYS:
         if (values := getattr(faces, name)) is not None:
@@ -203,7 +205,8 @@ def _load_index(folder):
         EmotionSet(**about['emotions']), table['id'].to_pylist(),
         _from_sources(table, about['folder']), **arrays, provenance=about['provenance'],
         skipped=[tuple(face) for face in about['skipped']],
-        digest=np.array(table['digest'].to_pylist(), str), squares=squares)
+        digest=np.array(table['digest'].to_pylist(), str), squares=squares,
+        group=table['group'].to_pylist() if 'group' in table.column_names else None)
     return faces, about
 
 # %% ../nbs/02d_pack.ipynb #e320d062
