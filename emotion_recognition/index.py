@@ -253,7 +253,7 @@ def scan(
     at = _known_rows(work, known)
     kept, todo = np.flatnonzero(at >= 0), np.flatnonzero(at < 0)
     parts = [known.select(_FOUND).take(pa.array(at[kept]))] if len(kept) else [_NONE]
-    if not len(todo) and known.num_rows == len(kept):
+    if not len(todo) and len(kept) == (known.num_rows if known is not None else 0):
         return _join(work, kept, parts)
     _read_and_keep(path, work, kept, parts, _read_all(name, read, work, todo))
     rows = np.concatenate([kept, todo])
