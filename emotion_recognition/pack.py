@@ -144,7 +144,8 @@ def _add_missing(writer, faces):
         for n in in_threads(read, parts):
             bar.update(n)
 
-# %% ../nbs/02d_pack.ipynb #3972578e
+# %% ../nbs/02d_pack.ipynb #18b4f943
+_VERSION = 1 # of the columns; a pack of another version is made anew
 _ARRAYS = ('target', 'votes', 'valence_arousal', 'size', 'dropped')
 
 def _sources(images):
@@ -167,7 +168,7 @@ def _from_sources(table, folder):
     wholes = [(Path(path) if data is None else data, box) for path, data, box in zip(*columns)]
     return [Region(whole, tuple(box)) if box else whole for whole, box in wholes]
 
-# %% ../nbs/02d_pack.ipynb #fc63480c
+# %% ../nbs/02d_pack.ipynb #a5c5e39e
 def _save_index(folder, faces, rows, about):
     "Write the faces and where each is among the squares."
     images, place = _sources(faces.images)
@@ -180,8 +181,8 @@ def _save_index(folder, faces, rows, about):
             shapes[name] = values.shape[1:]
             flat = pa.array(np.ascontiguousarray(values).ravel())
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, values[0].size)
-    about = dict(about, folder=place, shapes=shapes, emotions=asdict(faces.emotions),
-                 provenance=faces.provenance, skipped=faces.skipped)
+    about = dict(about, version=_VERSION, folder=place, shapes=shapes, skipped=faces.skipped,
+                 emotions=asdict(faces.emotions), provenance=faces.provenance)
     table = pa.table(columns).replace_schema_metadata({'pack': json.dumps(about)})
     save_columns(folder/'faces.arrow', table, 'the index of a pack')
 
@@ -193,7 +194,9 @@ def _load_index(folder):
     table = load_columns(folder/'faces.arrow')
     if table is None:
         return None
-    about = json.loads(table.schema.metadata[b'pack'])
+    about = json.loads((table.schema.metadata or {}).get(b'pack', '{}'))
+    if about.get('version') != _VERSION:
+        return None
     arrays = {name: _array(table, name, shape) for name, shape in about['shapes'].items()}
     try:
         squares = Squares(folder/'squares.u8', about['image_size'], table['row'].to_numpy())
