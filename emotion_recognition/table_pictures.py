@@ -42,7 +42,7 @@ def _source(cell, folder):
 # %% ../nbs/02b_table_pictures.ipynb #1d619957
 def image_column(
     columns:Columns,
-)->str: # its name; `DataError` if there is none
+)->str: # its name; an error if there is none
     "The column that names the pictures."
     image = find_column(columns, 'image')
     if image is None and find_column(columns, 'pixels'):
