@@ -187,15 +187,15 @@ def load_columns(
 _FOUND = [name for name in _SCHEMA.names if name != 'id']
 
 def _load_scan(path):
-    "What an earlier scan has found; None if there is none, or it is of another version."
+    "What an earlier scan has found; no rows if there is none, or it is of another version."
     known = load_columns(path)
     if known is None or not all(field in known.schema for field in _SCHEMA):
-        return None
+        return _SCHEMA.empty_table()
     return known
 
 def _known_rows(work, known):
     "For each face its row in `known`; -1 if it is new or has changed."
-    if known is None:
+    if not len(known):
         return np.full(work.num_rows, -1)
     at = pc.index_in(work['id'], known['id'].combine_chunks()).fill_null(-1).to_numpy()
     rows, changed = pa.array(np.maximum(at, 0)), at < 0
@@ -262,19 +262,17 @@ def scan(
     path = cache_folder()/'scans'/f'{digest}.arrow'
     known = _load_scan(path)
     at = _known_rows(work, known)
-    if known is not None and _is_whole(work, known, at):
+    if _is_whole(work, known, at):
         return known
     kept, todo = np.flatnonzero(at >= 0), np.flatnonzero(at < 0)
-    parts = [known.select(_FOUND).take(pa.array(at[kept]))] if len(kept) else [_NONE]
-    if not len(todo) and len(kept) == (known.num_rows if known is not None else 0):
+    parts = [known.select(_FOUND).take(pa.array(at[kept]))]
+    if not len(todo) and len(kept) == len(known):
         return _join(work, kept, parts)
     _read_and_keep(path, work, kept, parts, _read_all(name, read, work, todo))
     rows = np.concatenate([kept, todo])
     return _join(work, rows, parts).take(pa.array(np.argsort(rows)))
 
 # %% ../nbs/01f_face_index.ipynb #bf954d24
-_NONE = to_columns([]).select(_FOUND)
-
 def _read_and_keep(path, work, kept, parts, reading):
     "Append to `parts` what is read, and save it."
     todo = np.setdiff1d(np.arange(work.num_rows), kept)

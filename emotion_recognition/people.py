@@ -184,18 +184,11 @@ def _measure(question, kept, learn, sizes, beyond, draws, seed):
 # %% ../nbs/04a_people.ipynb #324342ea
 def _most_people(predictions, others, share):
     "The largest n for which a `share` of the faces has n votes and `others` to judge."
-    name, votes = predictions.name, predictions.votes
-    if votes is None:
-        raise NotComputable(f"{name}: people's votes are not known, only their shares; "
-                            "the human ceiling needs counts of votes")
-    if (votes != votes.round()).any():
-        raise NotComputable(f"{name}: some votes are fractions; must be whole numbers, "
-                            "one for each person")
-    total = votes.sum(1)
+    total = predictions.counts('the human ceiling').sum(1)
     enough = total[total > others]
     if len(enough) < 2:
-        raise NotComputable(f"{name}: {len(enough)} faces have {others+1} votes or more; "
-                            "must be 2 faces or more")
+        raise NotComputable(f"{predictions.name}: {len(enough)} faces have {others+1} votes or "
+                            "more; must be 2 faces or more")
     return int(np.quantile(enough, 1-share, method='inverted_cdf'))-others
 
 def _sizes(first, last):

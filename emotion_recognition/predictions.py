@@ -113,6 +113,20 @@ def named(self:Predictions,
     "The same predictions under another name."
     return replace(self, provenance={**self.provenance, 'run': name})
 
+# %% ../nbs/03c_predictions.ipynb #05603e1f
+@patch
+def counts(self:Predictions,
+    what:str, # what needs them, for the error
+)->np.ndarray: # [N,C], whole numbers
+    "The votes of each face; `NotComputable` if they are not known, or not whole."
+    if self.votes is None:
+        raise NotComputable(f"{self.name}: people's votes are not known, only their shares; "
+                            f"{what} needs counts of votes")
+    if (self.votes != self.votes.round()).any():
+        raise NotComputable(f"{self.name}: some votes are fractions; must be whole numbers, "
+                            "one for each person")
+    return self.votes
+
 # %% ../nbs/03c_predictions.ipynb #116e5f0f
 def choice_note(
     predictions:Predictions,

@@ -22,16 +22,10 @@ from .predictions import NotComputable, Predictions
 # %% ../nbs/04g_truth.ipynb #4a49b4f3
 def _with_votes(predictions):
     "The faces with two votes or more; `NotComputable` if there are none."
-    name, votes = predictions.name, predictions.votes
-    if votes is None:
-        raise NotComputable(f"{name}: people's votes are not known, only their shares; "
-                            "the distance from the truth needs counts of votes")
-    if (votes != votes.round()).any():
-        raise NotComputable(f"{name}: some votes are fractions; must be whole numbers, "
-                            "one for each person")
-    enough = votes.sum(1) >= 2
+    enough = predictions.counts('the distance from the truth').sum(1) >= 2
     if not enough.any():
-        raise NotComputable(f"{name}: no face has more than one vote; must be 2 or more for some")
+        raise NotComputable(f"{predictions.name}: no face has more than one vote; must be 2 or "
+                            "more for some")
     return predictions.choose(enough)
 
 # %% ../nbs/04g_truth.ipynb #459a5b62
