@@ -23,12 +23,18 @@ from emotion_recognition.all import (
     Predictions,
     calibration,
     calibration_error,
+    compare,
     crossed_interval,
     entropy_gap,
+    entropy_groups,
     expected_calibration_error,
     fit_crowd,
+    holm,
     human_ceiling,
     mean_intervals,
+    metrics_per_face,
+    noise_corrected_metrics,
+    permutation_p_values,
     write_atomically,
 )
 
@@ -309,11 +315,85 @@ def seeds_and_faces():
             before, after = np.mean(hits, 0)
             yield row(f'{seeds} seeds, {title}', float(before), float(after), .95)
 
+EARLIER_METRICS = ['mse', 'l1', 'total_variation', 'intersection', 'chebyshev', 'clark', 'canberra',
+                   'cosine', 'kl', 'js', 'top1']
+
+
+def each_metric_alone(models):
+    "The smallest p-value if Holm corrects over the pairs of each metric alone, as before."
+    per_face, p = [metrics_per_face(model, EARLIER_METRICS) for model in models], []
+    i, j = np.triu_indices(len(models), 1)
+    for metric in EARLIER_METRICS:
+        values = np.array([face[metric] for face in per_face])
+        p += list(holm(permutation_p_values((values[i]-values[j]).T, 999)))
+    return min(p)
+
+
+def equal_models():
+    "How often a comparison of three models that are equally good finds a better one."
+    alarms = []
+    for seed in range(15*REPEATS):
+        rng = np.random.default_rng(seed)
+        truth = draw_faces(200, rng)
+        votes = rng.multinomial(VOTES, truth).astype(float)
+        models = [predictions(noisy(truth, rng), votes).named(name) for name in 'abc']
+        found = compare(*models, names=EARLIER_METRICS, resamples=20, flips=999)
+        after = any(d.better for d in found.differences)
+        alarms.append((each_metric_alone(models) < .05, after))
+    before, after = np.mean(alarms, 0)
+    yield row('three models, eleven metrics', float(before), float(after), .05)
+
+
+def noisy(truth, rng):
+    "Shares that a model might give: the truth, its logits disturbed."
+    return softmax(np.log(truth+.01)+rng.normal(scale=.5, size=truth.shape), 1)
+
+
+def surest_quarter():
+    "Entropy of the truth minus people's in the quarter of faces where it is lowest."
+    for votes in [5, 10, 50]:
+        before, found = [], []
+        for seed in range(REPEATS):
+            rng = np.random.default_rng(seed)
+            truth = draw_faces(FACES, rng)
+            drawn = rng.multinomial(votes, truth).astype(float)
+            entropy = entr(drawn/votes).sum(1)
+            lowest = np.argsort(entropy, kind='stable')[:FACES//4]
+            before.append((entr(truth).sum(1)-entropy)[lowest].mean())
+            found.append(entropy_groups(predictions(truth, drawn)).rows[0][2])
+        yield repeated_row(f'{votes} votes a face', before, found, 0)
+
+
+def pooled_correlation(p, q):
+    "Correlation of the shares [N,C] about their means, over all emotions."
+    p, q = p-p.mean(0), q-q.mean(0)
+    return (p*q).sum()/np.sqrt((p*p).sum()*(q*q).sum())
+
+
+def distance_from_the_truth():
+    "A model's scores against ten votes, what is left without their chance, and against the truth."
+    scores = dict(mse=lambda p, q: METRICS['mse'].compute(p, q).mean(),
+                  correlation=pooled_correlation)
+    for name, score in scores.items():
+        before, after, truths, held = [], [], [], []
+        for seed in range(5*REPEATS):
+            rng = np.random.default_rng(seed)
+            truth = draw_faces(300, rng)
+            judged = predictions(noisy(truth, rng), rng.multinomial(VOTES, truth).astype(float))
+            found = noise_corrected_metrics(judged)[name]
+            truths.append(score(judged.probs, truth))
+            held.append(covers(found, truths[-1]))
+            before.append(score(judged.probs, judged.target))
+            after.append(found.value)
+        means = [float(np.mean(x)) for x in (before, after, truths, held)]
+        yield row(name, *means)
+
+
 
 PROMISES = [votes_per_face, hidden_people, part_of_a_person, mean_votes,
             people_of_ferplus, sharper_than_the_truth, entropy_of_few_votes, one_truth,
             calibration_of_ties, calibration_of_the_truth, top1_of_few_faces,
-            seeds_and_faces]
+            seeds_and_faces, equal_models, surest_quarter, distance_from_the_truth]
 
 
 def rounded(value):
