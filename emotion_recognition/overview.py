@@ -14,6 +14,8 @@ from typing import Callable, Sequence
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .columns import DataError, read_columns
 from .core import Rendered, Table, sections, write_atomically
@@ -97,18 +99,31 @@ def open_splits(
 # %% ../nbs/02d_overview.ipynb #1e31bf6f
 def choose_apart(
     faces:FaceDataset,
-    share:float, # of the pictures that choose, under 1; 0: all choose and judge
+    share:float, # of the pictures or groups that choose, under 1; 0: all choose and judge
     split:str,   # choose or valid, the two parts; any other is left whole
 )->FaceDataset:
-    "The faces that choose, or those that judge: two parts with no picture in common."
+    "The faces that choose, or those that judge: no picture and no group in common."
     if not share or split not in ('choose', 'valid'):
         return faces
-    pictures = list(faces.ids if faces.digest is None else faces.digest)
-    if len(set(pictures)) < 2:
-        raise DataError(f"data.choose_share: {len(faces)} faces of 1 picture; "
-                        "must be 2 pictures or more, or data.choose_share=0")
-    chooses = np.array(share_out(pictures, share)) == 'valid'
+    keys, kind = _inseparable(faces), 'picture' if faces.group is None else 'group'
+    if len(set(keys)) < 2:
+        raise DataError(f"data.choose_share: {len(faces)} faces of 1 {kind}; "
+                        f"must be 2 {kind}s or more, or data.choose_share=0")
+    chooses = np.array(share_out(keys, share)) == 'valid'
     return faces.choose(chooses if split == 'choose' else ~chooses)
+
+def _inseparable(faces):
+    "One name for all faces that must stay together."
+    pictures = faces.ids if faces.digest is None else faces.digest
+    if faces.group is None:
+        return list(pictures)
+    groups, group = np.unique(faces.group, return_inverse=True)
+    _, picture = np.unique(pictures, return_inverse=True)
+    links = coo_array((np.ones(len(group)), (group, len(groups)+picture)),
+                      shape=[len(groups)+picture.max()+1]*2)
+    _, joined = connected_components(links, directed=False)
+    first = {label: name for name, label in reversed([*zip(groups, joined)])}
+    return [str(first[label]) for label in joined[group]]
 
 # %% ../nbs/02d_overview.ipynb #9d0bd82f
 def near_zero(
