@@ -147,7 +147,7 @@ def no_worse_p_values(
     margin:float,                # the mean loss that would matter, over 0
     clusters:Sequence|None=None, # [N], the person or video of each face
 )->np.ndarray:                   # [K]
-    "One-sided p-values against a mean loss of `margin` or more, by Student's t without its skewness."
+    "One-sided p-values against a mean loss of `margin` or more, by Student's t less its skewness."
     mean = losses.mean(0)
     moves = unit_sums((losses-mean)/len(losses), *unit_index(len(losses), clusters))
     with np.errstate(divide='ignore', invalid='ignore'): # one unit, or a constant loss
