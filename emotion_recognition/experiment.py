@@ -24,6 +24,7 @@ import torch.distributed as dist
 from torch.utils.tensorboard import SummaryWriter
 
 import emotion_recognition
+from .augmentation import varied_by
 from emotion_recognition.config import (
     Config,
     config_text,
@@ -224,7 +225,8 @@ def environment(
         python=platform.python_version(),
         versions={p: importlib.metadata.version(p) for p in PACKAGES},
         device=_device_text(process.device), processes=process.world,
-        threads=torch.get_num_threads(), seed=config.seed, data=data)
+        threads=torch.get_num_threads(), faces_varied_by=varied_by(process.device),
+        seed=config.seed, data=data)
 
 # %% ../nbs/07_experiment.ipynb #2dd69599
 def _device_text(device):
