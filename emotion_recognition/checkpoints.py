@@ -166,6 +166,17 @@ def _check_callbacks(path, state, callbacks):
         raise ValueError(f"{path}: has the state of other callbacks ({saved}; needed: {needed}); "
                          "resume with the configuration that the run was started with")
 
+def _check_records(path, state):
+    "`ValueError` unless there is a record of numbers for each finished epoch."
+    def is_of(record, epoch):
+        return (isinstance(record, dict) and record.get('epoch') == epoch
+                and all(isinstance(x, (int, float)) for x in record.values()))
+    history = state['history']
+    right = all(is_of(record, epoch) for epoch, record in enumerate(history, 1))
+    if not right or len(history) != state['epoch'] or state['step'] < 0:
+        raise ValueError(f"{path}: its history is not of {state['epoch']} epochs; must be a "
+                         "checkpoint of this run; else start a new one")
+
 def _check_place(path, state, trainer):
     "`ValueError` if a checkpoint from inside an epoch is of other batches."
     number, world = state['batch_number'], trainer.process.world
@@ -180,12 +191,22 @@ def _check_place(path, state, trainer):
                          f"{len(trainer.train_loader)} that an epoch has")
 
 # %% ../nbs/03b_checkpoints.ipynb #9476b15c
+def _check_moments(optimizer):
+    "`ValueError` if a moment has another shape than its weights: PyTorch would read beyond it."
+    for weights, state in optimizer.state.items():
+        for name in ('exp_avg', 'exp_avg_sq', 'momentum_buffer'):
+            moment = state.get(name)
+            if moment is not None and moment.shape != weights.shape:
+                raise ValueError(f'{name} has the shape {list(moment.shape)}; must have that of '
+                                 f'its weights, {list(weights.shape)}')
+
 @patch
 def load_state(self:Trainer,
     state:dict, # as `state` returned it
 ):
     "Take back what a checkpoint kept."
     self.optimizer.load_state_dict(state['optimizer'])
+    _check_moments(self.optimizer)
     self.scaler.load_state_dict(state['scaler'])
     for name in _COUNTS:
         setattr(self, name, state[name])
@@ -211,6 +232,7 @@ def resume(self:Trainer,
     if state['epoch'] and not best.is_dir():
         raise ValueError(f'{best}: missing; it held the weights of the best epoch, copy it back '
                          'or start a new run')
+    _check_records(path, state)
     _check_callbacks(path, state, callbacks)
     _check_place(path, state, self)
     self.model.load_state_dict(EmotionModel.from_pretrained(last).state_dict())

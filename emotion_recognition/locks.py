@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from .core import process_is_alive
+
 # %% ../nbs/00_locks.ipynb #2219115b
 class FolderInUse(ValueError):
     "Another process writes into the folder; the message says which."
@@ -99,18 +101,6 @@ def _free(file, path):
         file.close()
 
 # %% ../nbs/00_locks.ipynb #27d29604
-def _is_alive(pid):
-    "Whether a process of that number runs on this machine."
-    if sys.platform == 'win32': # where os.kill ends the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError: # it is somebody else's
-        pass
-    return True
-
 def _is_leftover(path):
     "Whether a stopped process has left a file or folder of that name."
     name, _, end = path.name[1:].rpartition('.')
@@ -118,7 +108,7 @@ def _is_leftover(path):
         return False
     if path.is_dir():
         return end == 'writing' or end == 'previous' and path.with_name(name).exists()
-    return end.isdecimal() and (int(end) == os.getpid() or not _is_alive(int(end)))
+    return end.isdecimal() and (int(end) == os.getpid() or not process_is_alive(int(end)))
 
 # %% ../nbs/00_locks.ipynb #85c602bc
 def remove_leftovers(

@@ -178,20 +178,30 @@ def _check_format(path, arrays):
                          "emorec_eval RUN split=valid, or predict_split, makes it again")
 
 # %% ../nbs/03c_predictions.ipynb #c3e473cf
-def _check_provenance(provenance, emotions):
-    "`ValueError` if what predictions remember could not be used later."
-    kinds = dict(run=str, temperature=(int, float), training_mean=list, notes=list)
-    right = isinstance(provenance, dict) and all(
-        isinstance(provenance[key], kind) for key, kind in kinds.items() if key in provenance)
-    if not right or len(provenance.get('training_mean', emotions.names)) != len(emotions):
-        raise ValueError('the provenance is wrong; must be that of Predictions.save')
+_KINDS = dict(run=str, temperature=(int, float), training_mean=list, notes=list, epoch_chosen=dict)
+_CHOICE = dict(by=str, epochs=int, faces=int, same=int)
+
+def _are_of(kinds, values):
+    "Whether the values that have a kind are of it."
+    return all(isinstance(values[key], kind) for key, kind in kinds.items() if key in values)
+
+def _is_provenance(found, emotions):
+    "Whether what predictions remember can be used later."
+    if not isinstance(found, dict) or not _are_of(_KINDS, found):
+        return False
+    choice, mean = found.get('epoch_chosen'), found.get('training_mean')
+    if choice is not None and not (choice.keys() >= _CHOICE.keys() and _are_of(_CHOICE, choice)):
+        return False
+    numbers = mean is None or all(isinstance(x, (int, float)) for x in mean)
+    return numbers and (mean is None or len(mean) == len(emotions))
 
 # %% ../nbs/03c_predictions.ipynb #463c3b42
 def _from_arrays(path, arrays):
     try:
         emotions = EmotionSet(**parse_json(str(arrays['emotions']), 'emotions'))
         provenance = parse_json(str(arrays['provenance']), 'provenance')
-        _check_provenance(provenance, emotions)
+        if not _is_provenance(provenance, emotions):
+            raise ValueError('the provenance is wrong; must be that of Predictions.save')
         return Predictions(arrays['ids'].tolist(), arrays['probs'], arrays['target'], emotions,
                            arrays.get('votes'), provenance, arrays.get('group'))
     except KeyError as error:

@@ -7,7 +7,6 @@ __all__ = ['draw_face', 'Face', 'SyntheticFaces', 'read_synthetic']
 
 # %% ../nbs/02c_synthetic.ipynb #8368d9f6
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFilter
 
-from .core import cache_folder, progress, unknown_name
+from .core import cache_folder, progress, temporary_folder, unknown_name
 from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13
 from .readers import read_affectnet_fused
@@ -421,8 +420,8 @@ def write(self:SyntheticFaces,
     root = Path(root)
     if not root.exists():
         root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as part:
-            self._write_new(Path(part)/root.name, root)
+        with temporary_folder(root) as part:
+            self._write_new(part/root.name, root)
     self._check_written(root)
     return root
 
