@@ -7,12 +7,13 @@ __all__ = ['Split', 'READERS', 'create_transform', 'Squares', 'LabeledFaces', 'S
            'dataset_from_rows', 'Reader', 'register_reader', 'register_readers', 'open_dataset', 'guess_reader',
            'check_folder']
 
-# %% ../nbs/02a_data.ipynb #e840412f
+# %% ../nbs/02a_data.ipynb #05bb5a8c
 import hashlib
 import importlib
 import inspect
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Callable, Literal, NamedTuple, Sequence
 
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 import torch
 from fastcore.basics import patch
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as change
 
 from .columns import DataError
 from .core import Registry, unknown_name
@@ -50,12 +51,18 @@ from emotion_recognition.values import (  # noqa: F401
     rounding_error,
 )
 
-# %% ../nbs/02a_data.ipynb #c57d5601
+# %% ../nbs/02a_data.ipynb #5b787292
 def create_transform(
     image_size:int, # side of the square, in pixels
 )->Callable[[torch.Tensor], torch.Tensor]: # uint8 [3,H,W] -> uint8 [3,S,S]
     "Resize and center-crop to a square."
-    return v2.Compose([v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size)])
+    return partial(_square, image_size=image_size)
+
+def _square(image, image_size):
+    if image.shape[-2:] == (image_size, image_size):
+        return image
+    resized = change.resize(image, [image_size], antialias=True)
+    return change.center_crop(resized, [image_size, image_size])
 
 # %% ../nbs/02a_data.ipynb #8ac72dd6
 class Squares:
@@ -234,9 +241,17 @@ def dataset_from_rows(
         provenance={**known, 'notes': notes} if notes else known,
         skipped=bad,
         size=_stack(good, ('width', 'height'), np.int64),
-        digest=np.array(good['digest'].to_pylist(), str),
+        digest=_texts(good['digest']),
         dropped=None if dropped is None else np.array(dropped, np.float32),
         group=group if any(group) else None)
+
+def _texts(column):
+    "Texts as an array; as texts of Python only some at once, for they are large."
+    longest = pc.max(pc.utf8_length(column)).as_py()
+    texts = np.empty(len(column), f'U{longest or 1}')
+    for i in range(0, len(column), 10_000):
+        texts[i:i+10_000] = column.slice(i, 10_000).to_pylist()
+    return texts
 
 def _stack(table, names, kind):
     return np.stack([table[name].to_numpy() for name in names], 1).astype(kind)

@@ -101,7 +101,7 @@ def faces_record(
     record = dict(fingerprint=faces.fingerprint, **faces.provenance, skipped_faces=faces.skipped)
     if faces.digest is not None:
         pictures = '\n'.join(map(str, faces.digest)).encode()
-        record['pictures'] = hashlib.sha256(pictures).hexdigest()[:12]
+        record['pixels'] = hashlib.sha256(pictures).hexdigest()[:12]
     return record
 
 def _recorded_faces(folder):
@@ -116,11 +116,11 @@ def check_same_faces(
     "`ConfigError`, naming what changed, if the run in `folder` had other faces."
     for split, old in _recorded_faces(folder).items():
         new = json.loads(json.dumps(faces_record(faces[split]))) if split in faces else old
-        differ = [f'{key} was {old[key]}, is {new[key]}' for key in ('fingerprint', 'pictures')
+        differ = [f'{key} was {old[key]}, is {new[key]}' for key in ('fingerprint', 'pixels')
                   if key in old and key in new and old[key] != new[key]]
         if differ:
             differ += [f'{key} was {old[key]}, is {new[key]}' for key in old
                        if isinstance(old[key], (int, str)) and old[key] != new.get(key, old[key])
-                       and key not in ('fingerprint', 'pictures')]
+                       and key not in ('fingerprint', 'pixels')]
             raise ConfigError(f"{folder}: the {split} faces have changed since ({'; '.join(differ)}"
                               '); resume with the same files, or start another run')

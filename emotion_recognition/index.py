@@ -55,7 +55,7 @@ def to_columns(
     columns = {name: [getattr(face, name) for face in faces] for name in _SCHEMA.names}
     return pa.table(columns, _SCHEMA)
 
-# %% ../nbs/01f_face_index.ipynb #d000678b
+# %% ../nbs/01f_face_index.ipynb #000a220a
 _takers = []
 
 @contextmanager
@@ -72,8 +72,8 @@ def each_picture(
 def _is_flat(pixels):
     "Whether a picture has one color; most are known not to by a few of their pixels."
     for part in (pixels[:, ::16, ::16], pixels):
-        spread = part.amax((1, 2)).int() - part.amin((1, 2)).int()
-        if spread.max() > 2:
+        colors = part.numpy().astype(np.int16)
+        if np.ptp(colors, axis=(1, 2)).max() > 2:
             return False
     return True
 
@@ -89,7 +89,8 @@ def scan_image(
         return
     face.height, face.width = pixels.shape[1:]
     face.flat = _is_flat(pixels)
-    face.digest = hashlib.blake2b(pixels.numpy(), digest_size=8).hexdigest()
+    together = pixels.permute(1, 2, 0).contiguous().numpy() # as decoded: nothing is copied
+    face.digest = hashlib.sha1(together, usedforsecurity=False).hexdigest()[:16]
     for taker in _takers:
         taker.take(face.digest, pixels)
 
@@ -122,20 +123,32 @@ def list_folder(
     path:Path,
 )->pa.Table: # name, size in bytes, mtime in nanoseconds; in no order
     "The files of a folder."
-    names, sizes, times = [], array('q'), array('q')
     place = os.open(path, os.O_RDONLY) if os.scandir in os.supports_fd else path
     try:
         with os.scandir(place) as files:
-            for file in files:
-                names.append(file.name)
-                size, mtime = _stat(file)
-                sizes.append(size)
-                times.append(mtime)
+            names, sizes, times = _list(files, path)
     finally:
         if place is not path:
             os.close(place)
-    columns = dict(size=np.array(sizes, np.int64), mtime=np.array(times, np.int64))
-    return pa.table(dict(name=_texts(names, path), **columns))
+    columns = dict(size=np.frombuffer(sizes, np.int64), mtime=np.frombuffer(times, np.int64))
+    return pa.table(dict(name=names, **columns))
+
+def _list(files, path):
+    "Names, sizes and times; the names as texts of Python only some at once, for they are large."
+    parts, names, sizes, times = [_texts([], path)], [], array('q'), array('q')
+    for file in files:
+        names.append(file.name)
+        try: # `_stat`, without the call
+            stat = file.stat()
+            sizes.append(stat.st_size)
+            times.append(stat.st_mtime_ns)
+        except OSError:
+            sizes.append(-1)
+            times.append(-1)
+        if len(names) == 10_000:
+            parts.append(_texts(names, path))
+            names.clear()
+    return pa.concat_arrays([*parts, _texts(names, path)]), sizes, times
 
 def _texts(names, path):
     try:
@@ -183,13 +196,16 @@ def load_columns(
         return None
     return table
 
-# %% ../nbs/01f_face_index.ipynb #10b3d747
+# %% ../nbs/01f_face_index.ipynb #74992a2a
 _FOUND = [name for name in _SCHEMA.names if name != 'id']
+_VERSION = {b'digest': b'sha1'} # in the schema of a file
 
 def _load_scan(path):
     "What an earlier scan has found; no rows if there is none, or it is of another version."
     known = load_columns(path)
-    if known is None or not all(field in known.schema for field in _SCHEMA):
+    if known is None or known.schema.metadata != _VERSION:
+        return _SCHEMA.empty_table()
+    if not all(field in known.schema for field in _SCHEMA):
         return _SCHEMA.empty_table()
     return known
 
@@ -197,7 +213,10 @@ def _known_rows(work, known):
     "For each face its row in `known`; -1 if it is new or has changed."
     if not len(known):
         return np.full(work.num_rows, -1)
-    at = pc.index_in(work['id'], known['id'].combine_chunks()).fill_null(-1).to_numpy()
+    if work['id'].equals(known['id']): # the usual case, and the fast one
+        at = np.arange(work.num_rows)
+    else:
+        at = pc.index_in(work['id'], known['id'].combine_chunks()).fill_null(-1).to_numpy()
     rows, changed = pa.array(np.maximum(at, 0)), at < 0
     for name in set(work.column_names)-{'id'}:
         empty = '' if pa.types.is_string(work[name].type) else -1
@@ -256,6 +275,7 @@ def scan(
 )->pa.Table:   # the columns of work and of a scanned face, a row per face, in order
     "Read the faces that are new or have changed; take the others from the cache."
     work = pa.table(work)
+    pa.default_memory_pool().release_unused() # what making `work` took; the cache is as large
     for taker in _takers:
         taker.expect(len(work))
     digest = hashlib.sha256(key.encode()).hexdigest()[:24]
@@ -272,13 +292,14 @@ def scan(
     rows = np.concatenate([kept, todo])
     return _join(work, rows, parts).take(pa.array(np.argsort(rows)))
 
-# %% ../nbs/01f_face_index.ipynb #bf954d24
+# %% ../nbs/01f_face_index.ipynb #428ca421
 def _read_and_keep(path, work, kept, parts, reading):
     "Append to `parts` what is read, and save it."
     todo = np.setdiff1d(np.arange(work.num_rows), kept)
     def save():
         done = sum(map(len, parts))-len(kept)
-        save_columns(path, _join(work, np.concatenate([kept, todo[:done]]), parts), 'the scan')
+        known = _join(work, np.concatenate([kept, todo[:done]]), parts)
+        save_columns(path, known.replace_schema_metadata(_VERSION), 'the scan')
     saved = time.monotonic()
     try:
         for found in reading:
@@ -301,7 +322,8 @@ def without_bad(
     if on_bad not in ('stop', 'skip'):
         raise DataError(f"data.on_bad: {on_bad!r} is unknown; must be 'stop' or 'skip'")
     sound = pc.equal(faces['problem'], '')
-    good, wrong = faces.filter(sound), faces.filter(pc.invert(sound))
+    wrong = faces.filter(pc.invert(sound))
+    good = faces.filter(sound) if len(wrong) else faces # a copy of 300,000 faces is large
     bad = list(zip(wrong['id'].to_pylist(), wrong['problem'].to_pylist()))
     if bad and on_bad == 'stop':
         counts = f"{len(bad):,} of {len(faces):,} faces cannot be used"
@@ -319,7 +341,8 @@ def list_matrix(
     "Lists of equal length as a matrix."
     if not pc.all(pc.equal(pc.list_value_length(column), n)).as_py():
         return None
-    return column.combine_chunks().flatten().to_numpy().reshape(-1, n)
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() # a copy
+    return lists.flatten().to_numpy().reshape(-1, n)
 
 def matrix_lists(
     rows:np.ndarray, # [N,n]

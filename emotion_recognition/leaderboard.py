@@ -137,7 +137,7 @@ def _setting(folder):
     if not (folder/'config.yaml').is_file():
         return folder.name
     settings, data = flat_settings(Run(folder).config), Run(folder).environment.get('data', {})
-    trained_on = [data.get('train', {}).get(key) for key in ('fingerprint', 'pictures')]
+    trained_on = [data.get('train', {}).get(key) for key in ('fingerprint', 'pixels')]
     return json.dumps([trained_on, {k: v for k, v in settings.items()
                                     if k != 'seed' and not k.startswith(CIRCUMSTANCES)}])
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EpochSampler', 'read_ahead', 'Batch', 'FaceLoader', 'create_loader']
 
-# %% ../nbs/02e_loaders.ipynb #0dee3125
+# %% ../nbs/02e_loaders.ipynb #71cb4484
 import math
 import os
 from collections import deque
@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .augmentation import find_variation, random_numbers, vary_batch
 from .core import progress
-from .data import DataError, FaceDataset, create_transform, read_image
+from .data import DataError, FaceDataset, create_transform
 from .index import in_threads
+from .pictures import read_with_note
 from .signals import ignore_signals
 
 # %% ../nbs/02e_loaders.ipynb #0cf33275
@@ -77,7 +78,7 @@ class Batch(NamedTuple):
     votes:torch.Tensor|None # float32 [B,C], if known
     index:torch.Tensor      # int64 [B], positions in the data set, on the CPU
 
-# %% ../nbs/02e_loaders.ipynb #650df18a
+# %% ../nbs/02e_loaders.ipynb #6d46c742
 class _FromFiles(Dataset):
     "The images of a data set as squares, uint8 [3,S,S], read from their files."
     def __init__(self, dataset, image_size):
@@ -87,7 +88,8 @@ class _FromFiles(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, i):
-        return self.fit(read_image(self.dataset.images[i]))
+        image, _ = read_with_note(self.dataset.images[i])
+        return self.fit(image).contiguous()
 
 def _in_pack(dataset, image_size):
     "The squares of a data set's pack; None if it has none, or of another size."

@@ -62,7 +62,7 @@ def pack_folder(
     digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     return cache_folder()/'packs'/f'{path.stem}-{split}-{image_size}-{digest}'
 
-# %% ../nbs/02d_pack.ipynb #3bd56a52
+# %% ../nbs/02d_pack.ipynb #db067200
 class _Writer:
     "Appends squares to a file; for `each_picture`."
     def __init__(self, folder, image_size):
@@ -70,7 +70,7 @@ class _Writer:
         self.folder, self.fit, self.image_size = folder, create_transform(image_size), image_size
         self.bytes = 3*image_size**2
         self.lock, self.told, self.new = threading.Lock(), 0, []
-        self.digests = open(folder/'digests', 'a+b')
+        self.digests = open(folder/'digests.sha1', 'a+b')
         self.squares = open(folder/'squares.u8', 'a+b')
         self._resume()
 
@@ -144,8 +144,8 @@ def _add_missing(writer, faces):
         for n in in_threads(read, parts):
             bar.update(n)
 
-# %% ../nbs/02d_pack.ipynb #18b4f943
-_VERSION = 1 # of the columns; a pack of another version is made anew
+# %% ../nbs/02d_pack.ipynb #b30497f7
+_VERSION = 2 # of the columns and digests; a pack of another version is made anew
 _ARRAYS = ('target', 'votes', 'valence_arousal', 'size', 'dropped')
 
 def _sources(images):

@@ -82,7 +82,7 @@ def _crop(image, box):
                         f"the picture of {image.width} x {image.height}")
     return image.crop((left, top, left+width, top+height))
 
-# %% ../nbs/01d_pictures.ipynb #47ed2d36
+# %% ../nbs/01d_pictures.ipynb #4d53f3e4
 def _decode(source):
     "The pixels of an image file, uint8 [H,W,3], and a note about their range."
     box = None
@@ -92,7 +92,7 @@ def _decode(source):
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         rgb, note = _rgb_and_note(image if box is None else _crop(image, box))
-        return np.asarray(rgb), note
+        return np.array(rgb), note
 
 # %% ../nbs/01d_pictures.ipynb #48e16e42
 def _is_empty(source):
@@ -118,23 +118,23 @@ def _name_of(source):
         return 'image'
     return source.name if isinstance(source, Region) else Path(source).name
 
-# %% ../nbs/01d_pictures.ipynb #94eeecec
+# %% ../nbs/01d_pictures.ipynb #01c92635
 def read_with_note(
     source:str|Path|bytes|Region, # a file's path, its bytes, or a part of it
-)->tuple[torch.Tensor, str]:      # uint8 [3,H,W], RGB; and how its range was taken, if not 0 to 255
-    "As `read_image`, with what was done to 16 bits or floats."
+)->tuple[torch.Tensor, str]: # uint8 [3,H,W], RGB, as it lies in memory; how its range was taken
+    "As `read_image`, with what was done to 16 bits or floats, and the colors of a pixel together."
     try:
         pixels, note = _decode(source)
     except Exception as e:
         reason = _why_unreadable(source, e)
         raise DataError(f"{_name_of(source)}: cannot read the image: {reason}") from None
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy()), note
+    return torch.from_numpy(pixels).permute(2, 0, 1), note
 
 def read_image(
     source:str|Path|bytes|Region, # a file's path, its bytes, or a part of it
 )->torch.Tensor:                  # uint8 [3,H,W], RGB
     "Decode an image of any mode that Pillow knows; `DataError` if it is broken or cut off."
-    return read_with_note(source)[0]
+    return read_with_note(source)[0].contiguous()
 
 # %% ../nbs/01d_pictures.ipynb #db0714d0
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff',

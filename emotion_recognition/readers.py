@@ -81,8 +81,9 @@ def _images(root):
     files = list_folder(root/'images')
     files = files.filter(pc.invert(pc.starts_with(files['name'], '.')))
     names = pc.utf8_lower(files['name'])
-    found = pa.concat_tables(_stems(files, names, suffix) for suffix in IMAGE_SUFFIXES)
-    if len(pc.unique(found['id'])) == len(found):
+    kinds = [_stems(files, names, suffix) for suffix in IMAGE_SUFFIXES]
+    found = pa.concat_tables(kinds)
+    if max(map(len, kinds)) == len(found) or len(pc.unique(found['id'])) == len(found):
         return found
     found = found.sort_by('name')
     parts = found.group_by('id', use_threads=False).aggregate(
@@ -92,9 +93,20 @@ def _images(root):
                     ['id', 'name', 'size', 'mtime'])
 
 # %% ../nbs/02b_readers.ipynb #b40f1f86
-def _aligned(ids, files, prefix, names=()):
+def _all_ids(images, notes):
+    "The ids of both, sorted, and the rows of both in this order; None for rows to be looked up."
+    images, notes = images['id'].combine_chunks(), notes['id'].combine_chunks()
+    rows = [pc.sort_indices(ids) for ids in (images, notes)]
+    ids = images.take(rows[0])
+    if ids.equals(notes.take(rows[1])): # as it should be: nothing needs to be looked up
+        return ids, rows
+    ids = pc.unique(pa.chunked_array([images, notes]))
+    return ids.take(pc.sort_indices(ids)), [None, None]
+
+def _aligned(ids, files, prefix, names=(), at=None):
     "Size and time of the file of each id, -1 if it has none; and other columns, empty then."
-    at = pc.index_in(ids, files['id'].combine_chunks())
+    if at is None:
+        at = pc.index_in(ids, files['id'].combine_chunks())
     empty = dict(size=-1, mtime=-1, name='')
     return {prefix+name: pc.fill_null(files[name].take(at), empty[name])
             for name in ('size', 'mtime', *names)}
@@ -105,13 +117,12 @@ def _pairs(root):
     notes = notes.filter(pc.invert(pc.starts_with(notes['name'], '._')))
     kinds = {kind: _stems(notes, notes['name'], f'_{kind}.{suffix}')
              for kind, suffix in _ANNOTATIONS.items()}
-    both = pa.chunked_array([*images['id'].chunks, *kinds['prob_rank']['id'].chunks], pa.string())
-    ids = pc.unique(both)
-    ids = ids.take(pc.sort_indices(ids))
-    columns = {'id': ids, **_aligned(ids, images, 'image_', ['name'])}
+    ids, (image_rows, shares_rows) = _all_ids(images, kinds['prob_rank'])
+    columns = {'id': ids, **_aligned(ids, images, 'image_', ['name'], image_rows)}
     for kind, files in kinds.items():
         if len(files):
-            columns |= _aligned(ids, files, f'{kind}_')
+            at = shares_rows if kind == 'prob_rank' else None
+            columns |= _aligned(ids, files, f'{kind}_', at=at)
     return pa.table(columns)
 
 # %% ../nbs/02b_readers.ipynb #a656bf09
