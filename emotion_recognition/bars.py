@@ -23,6 +23,7 @@ from .faces import check_faces, read_faces
 from .interpret import saliency
 from .models import EmotionModel
 from .photographs import read_photograph
+from .pictures import PIXELS_LIMIT
 from .predict import FacePredictions, predict
 
 # %% ../nbs/08b_bars.ipynb #42af2f50
@@ -43,15 +44,16 @@ def _heat(model, crops):
 def explain_faces(
     data:bytes, # the photograph's file
     model:EmotionModel,
+    max_pixels:int=PIXELS_LIMIT, # of the photograph
 )->Reading:
     "Predict and explain the faces; the text of a `DataError` is the reason alone."
-    found = predict([data], model)
+    found = predict([data], model, max_pixels=max_pixels)
     if found.errors:
         raise DataError(found.errors[0][1])
     if not len(found):
         raise DataError('no face was found')
     fit = create_transform(model.image_size)
-    cuts = read_faces(('photograph', data), check_faces('auto'), fit).cuts[:MOST_FACES]
+    cuts = read_faces(('photograph', data), check_faces('auto'), fit, max_pixels).cuts[:MOST_FACES]
     crops, notes = torch.stack([cut.image for cut in cuts]), list(found.notes)
     if len(found) > MOST_FACES:
         notes.append(f'The first {MOST_FACES} of {len(found)} faces are shown.')
@@ -59,7 +61,7 @@ def explain_faces(
         heat = _heat(model, crops)
     except ValueError as e: # a backbone without a map of places
         heat, notes = None, [*notes, f'No heat map; {e}.']
-    return Reading(read_photograph(data), found, crops, heat, notes)
+    return Reading(read_photograph(data, max_pixels), found, crops, heat, notes)
 
 # %% ../nbs/08b_bars.ipynb #73b2c29c
 def _text(value):
@@ -173,12 +175,13 @@ def answer_html(
     name:str,        # of the photograph's file
     data:bytes|None, # what the file holds; None: it is lost
     model:EmotionModel,
+    max_pixels:int=PIXELS_LIMIT, # of the photograph
 )->tuple[str, str]: # the photograph and its faces, or nothing and what is wrong
     "What a page shows of a photograph."
     try:
         if data is None:
             raise DataError('is no longer there; give it again')
-        reading = explain_faces(data, model)
+        reading = explain_faces(data, model, max_pixels)
     except (DataError, OSError) as e:
         return '', f'<p class="problem" role="alert">{_text(name)}: {_text(e)}</p>'
     return photo_html(reading), faces_html(reading)

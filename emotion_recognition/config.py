@@ -31,6 +31,7 @@ from .data import READERS, FaceDataset, OnBad, open_dataset
 from .emotions import EMOTIONS13, FERPLUS8, EmotionSet
 from .overview import choose_apart
 from .pack import open_packed
+from .pictures import MOST_PIXELS, PIXELS_LIMIT
 from .presets import SECTIONS, ConfigError, merge_values, read_preset
 from emotion_recognition.settings import (
     LossName,
@@ -61,6 +62,8 @@ class DataConfig(Section):
         "keep all faces decoded in the device's memory; much faster on a GPU, for small faces")
     choose_share:Share = Field(0., description=
         'share of the validation faces that choose the epoch and do not judge; 0: all do both')
+    max_pixels:int = Field(PIXELS_LIMIT, ge=1, le=MOST_PIXELS, description=
+        'of an image file; larger ones cannot be used, and are not decoded')
     pack:Literal['auto', 'never'] = Field('auto', description=
         'auto: use a fresh pack of the faces (emorec_data pack); if resident, make one')
     verify:bool = Field(False, description='compare the files behind a pack, which takes seconds')
@@ -320,14 +323,16 @@ def open_faces(
 )->FaceDataset:
     "The split that the configuration names; `DataError` if it cannot be used."
     data, stored = config.data, 'valid' if split == 'choose' else split
-    which = dict(name=data.name, path=data.path, split=stored, on_bad=data.on_bad)
+    which = dict(name=data.name, path=data.path, split=stored, on_bad=data.on_bad,
+                 max_pixels=data.max_pixels)
     if data.pack == 'never':
         faces = open_dataset(**which, **data.model_extra)
     else:
         faces = open_packed(**which, image_size=data.image_size, verify=data.verify,
                             make=data.resident, **data.model_extra)
     faces = choose_apart(faces, data.choose_share, split)
-    return replace(faces, emotions=in_order(config, faces.emotions))
+    order = in_order(config, faces.emotions)
+    return replace(faces, emotions=order, max_pixels=data.max_pixels)
 
 # %% ../nbs/06_config.ipynb #2296b3ee
 def in_order(

@@ -32,7 +32,8 @@ def data_options(
 )->dict[str, Any]: # for inspect_data
     "The reader and its options."
     data = _configured(path, words)
-    asked = {'on_bad': data.on_bad} if any('data.on_bad=' in word for word in words) else {}
+    asked = {key: getattr(data, key) for key in ('on_bad', 'max_pixels')
+             if any(word.startswith(f'data.{key}=') for word in words)}
     return {'name': data.name, **data.model_extra, **asked}
 
 # %% ../nbs/06_data_commands.ipynb #528c8766
@@ -45,7 +46,7 @@ def pack_data(
     rows = []
     for split in READERS[data.name].splits(Path(path).expanduser()):
         faces = make_pack(data.name, path, split, data.image_size, on_bad=data.on_bad,
-                          **data.model_extra)
+                          max_pixels=data.max_pixels, **data.model_extra)
         folder, size = faces.squares.path.parent, faces.squares.faces.nbytes/1e9
         rows.append((split, len(faces), len(faces.skipped), size, folder))
     return Table(['split', 'faces', 'skipped', 'GB', 'folder'], rows)

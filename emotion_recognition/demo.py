@@ -23,6 +23,7 @@ from fastcore.basics import patch
 
 from .bars import BARS_STYLE, answer_html
 from .models import EmotionModel
+from .pictures import PIXELS_LIMIT
 from .predict import open_model
 
 # %% ../nbs/08b_demo.ipynb #8e40cacf
@@ -69,11 +70,11 @@ _INTRO = '''<div class="intro"><h1>How would people read this face?</h1>
 <p>Drop a photograph or take one. It stays on this machine and is deleted as soon as it is read.
 The bars say how people would vote, not what a person feels.</p></div>'''
 
-def _respond(model, upload):
+def _respond(model, max_pixels, upload):
     "New values of the page's parts: no photograph, so that there is room for the next."
-    return (None, '', '') if upload is None else (None, *answer_html(*upload, model))
+    return (None, '', '') if upload is None else (None, *answer_html(*upload, model, max_pixels))
 
-def _create_page(model, folder):
+def _create_page(model, folder, max_pixels):
     "The page as Gradio's Blocks."
     gr = _extra('gradio')
     with gr.Blocks(title='Emotions in a photograph', analytics_enabled=False,
@@ -88,7 +89,7 @@ def _create_page(model, folder):
                 faces = gr.HTML(js_on_load=None, elem_id='faces')
         photo.preprocess = partial(_take, folder=folder)
         photo.async_move_resource_to_block_cache = _stay # never fetches
-        photo.input(partial(_respond, model), photo, [photo, picture, faces],
+        photo.input(partial(_respond, model, max_pixels), photo, [photo, picture, faces],
                     api_visibility='private', show_progress='minimal')
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
@@ -226,10 +227,11 @@ class Demo:
         *,
         host:str='127.0.0.1', # the address to listen at
         port:int=7860,        # or the next free one; 0: any
+        max_pixels:int=PIXELS_LIMIT, # of a photograph; a larger one is not decoded
     ):
         _extra('gradio')
         self.model, self.host, self.wanted_port = open_model(model).eval(), host, port
-        self.url, self.notes = None, []
+        self.max_pixels, self.url, self.notes = max_pixels, None, []
 
     def __repr__(self):
         return f"Demo({self.url or 'stopped'})"
@@ -246,7 +248,8 @@ def start(self:Demo)->Demo:
     "Answer at `url`; `OSError` if no port is free."
     with ExitStack() as stack:
         listening = stack.enter_context(_bind(self.host, self.wanted_port))
-        page = _create_page(self.model, stack.enter_context(_upload_folder()))
+        folder = stack.enter_context(_upload_folder())
+        page = _create_page(self.model, folder, self.max_pixels)
         self._thread = stack.enter_context(_serving(_create_app(page, self.host), listening))
         self._stack = stack.pop_all()
     port = listening.getsockname()[1]

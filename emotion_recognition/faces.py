@@ -21,6 +21,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, center_crop,
 
 from .data import DataError
 from .photographs import Source, read_photograph
+from .pictures import PIXELS_LIMIT
 
 # %% ../nbs/07d_faces.ipynb #d3dad0d6
 class FoundFace(NamedTuple):
@@ -211,11 +212,12 @@ def read_faces(
     item:tuple[str, Source], # a name and an image, from `list_images`
     faces:FacesOption,
     fit:Callable, # makes the model's square, as `create_transform` does
+    max_pixels:int=PIXELS_LIMIT, # of the image
 )->ImageFaces:
     "Read an image, find its faces and bring each to the model's size."
     name, source = item
     try:
-        cuts = cut_faces(read_photograph(source), faces)
+        cuts = cut_faces(read_photograph(source, max_pixels), faces)
     except (DataError, OSError) as e:
         reason = re.sub(r'^.*?: cannot read the image: ', '', str(e))
         return ImageFaces(name, source, [], reason)

@@ -20,7 +20,8 @@ import emotion_recognition.readers  # noqa: F401 (they are asked first)
 from .columns import Columns, DataError, read_columns, read_rows
 from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13, EmotionSet
-from .pictures import is_image_name
+from .files import read_array
+from .pictures import file_exists, is_image_name
 from .roles import SPLIT_NAMES, is_shard, split_word
 from .tables import FaceTable
 
@@ -50,11 +51,16 @@ def open_labels(
     on_bad:OnBad,
     valid_share:float|None=None,
     notes:Sequence[str]=(),
+    home:Path|None=None, # the folder of the pictures; None: that of the columns' file
 )->FaceDataset:
     "A split of a set with one label per face."
     table = FaceTable(columns, emotions, label='label', repeats=True, valid_share=valid_share,
-                      notes=list(notes))
+                      notes=list(notes), home=home)
     return table.open(reader, split, on_bad)
+
+def _root(path):
+    "The absolute path of a data set, for a table's own paths count from its folder."
+    return Path(path or '').expanduser().absolute()
 
 def _columns(path, rows, names):
     "Columns of rows (line, cells ...)."
@@ -121,7 +127,7 @@ def read_fer2013(
     return open_labels('fer2013', columns, FER2013, split, on_bad)
 
 def _file(path, layout):
-    path = Path(path or '').expanduser()
+    path = _root(path)
     if not path.is_file():
         raise DataError(f"data.path: {path} is no file; must be {layout}")
     return path
@@ -140,8 +146,8 @@ def _rafdb_picture(file, name):
     "Where the picture of a name lies; the aligned one if it is there."
     roots = [root/'Image' for root in (file.parent, file.parent.parent)]
     found = [root/'aligned'/f'{Path(name).stem}_aligned.jpg' for root in roots]
-    found += [root/'original'/name for root in roots]
-    return str(next((path for path in found if path.is_file()), found[0]))
+    found += [root/'original'/Path(name).name for root in roots]
+    return str(next(filter(file_exists, found), found[0]))
 
 def _rafdb_rows(file):
     for line, cells in read_rows(file)[0]:
@@ -164,11 +170,12 @@ def read_rafdb(
     valid_share:float|None=None, # of the training pictures, for validation
 )->FaceDataset:
     "The faces of RAF-DB with one label each."
-    file = _rafdb_list(Path(path or '').expanduser())
+    file = _rafdb_list(_root(path))
     if file is None:
         raise DataError(f"data.path: {path} must be {_RAFDB_LAYOUT}")
     columns = _columns(file, _rafdb_rows(file), ('image', 'split', 'label', 'id'))
-    return open_labels('rafdb', columns, RAFDB, split, on_bad, valid_share)
+    return open_labels('rafdb', columns, RAFDB, split, on_bad, valid_share,
+                       home=file.parent.parent)
 
 # %% ../nbs/02c_layouts.ipynb #3a113330
 def _subfolders(path):
@@ -205,7 +212,7 @@ def read_imagefolder(
     valid_share:float|None=None, # of the training pictures, for validation
 )->FaceDataset:
     "One folder per emotion."
-    root = Path(path or '').expanduser()
+    root = _root(path)
     folders = _class_folders(root)
     if not folders:
         raise DataError(f"data.path: {path} must be {_FOLDER_LAYOUT}")
@@ -258,8 +265,8 @@ def _affectnet_table(file):
 def _number_in(file):
     "What a .npy file holds, as text; empty if there is none."
     try:
-        return str(np.load(file, allow_pickle=False).reshape(()))
-    except (OSError, ValueError, EOFError):
+        return str(read_array(file).reshape(()))
+    except (OSError, ValueError):
         return ''
 
 # %% ../nbs/02c_layouts.ipynb #54b137ae
@@ -290,7 +297,7 @@ def read_affectnet(
     on_bad:OnBad='stop', # what to do with a face that cannot be used: stop or skip
 )->FaceDataset:
     "The faces of AffectNet with one label each, and valence and arousal."
-    path = Path(path or '').expanduser()
+    path = _root(path)
     file, notes = _affectnet_file(path, split), _affectnet_notes(path, split)
     if not (file or notes):
         raise DataError(f"data.path: {path} holds no split {split!r}; must be {_AFFECTNET_LAYOUT}")
@@ -337,7 +344,7 @@ def read_huggingface(
     valid_share:float|None=None, # of the training pictures, for validation
 )->FaceDataset:
     "Pictures and labels in Parquet files, one or more for each split."
-    path = Path(path or '').expanduser()
+    path = _root(path)
     files = _shards(path, split) or _shards(path, 'train') if valid_share else _shards(path, split)
     if not files:
         raise DataError(f"data.path: {path} has no file for {split}; must be {_HUB_LAYOUT}")
@@ -377,7 +384,7 @@ def _expw_rows(file):
         if len(cells) != 8:
             raise DataError(f"{file}: row {line} has {len(cells)} cells, must have 8")
         name, face, top, left, right, bottom, _, label = cells
-        yield line, str(root/name), left, top, right, bottom, label, f'{name}#{face}'
+        yield line, str(root/Path(name).name), left, top, right, bottom, label, f'{name}#{face}'
 
 # %% ../nbs/02c_layouts.ipynb #d56a6dd4
 @register_reader('expw', lambda path: ['train', 'valid'] if _expw_list(path) else [], _EXPW_LAYOUT,
@@ -389,9 +396,10 @@ def read_expw(
     valid_share:float|None=None, # of the pictures, for validation
 )->FaceDataset:
     "The faces of ExpW with one label each, cut out of their pictures."
-    file = _expw_list(Path(path or '').expanduser())
+    file = _expw_list(_root(path))
     if file is None:
         raise DataError(f"data.path: {path} must be {_EXPW_LAYOUT}")
     columns = _columns(file, _expw_rows(file),
                        ('image', 'left', 'top', 'right', 'bottom', 'label', 'id'))
-    return open_labels('expw', columns, FER2013, split, on_bad, valid_share)
+    return open_labels('expw', columns, FER2013, split, on_bad, valid_share,
+                       home=file.parent.parent)

@@ -8,8 +8,6 @@ __all__ = ['PHOTOGRAPH_SUFFIXES', 'Source', 'list_images', 'describe_skipped', '
 # %% ../nbs/07c_photographs.ipynb #23852b86
 import io
 import os
-import re
-import warnings
 from pathlib import Path
 from typing import Sequence
 
@@ -18,6 +16,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .data import IMAGE_SUFFIXES, DataError, as_rgb, read_image
+from .pictures import PIXELS_LIMIT, open_picture
 
 # %% ../nbs/07c_photographs.ipynb #0b2443c9
 PHOTOGRAPH_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', '.jfif', '.jpe', '.jp2', '.avif', '.mpo',
@@ -80,25 +79,16 @@ def describe_skipped(
     return [f"{len(skipped):,} {files} skipped; endings: {', '.join(endings)}."]
 
 # %% ../nbs/07c_photographs.ipynb #0cae8003
-def _open_header(file):
-    "The image, not yet decoded; `DataError` if it is none, or too large."
-    with warnings.catch_warnings():
-        warnings.simplefilter('error', Image.DecompressionBombWarning)
-        try:
-            return Image.open(file)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as e:
-            pixels = int(re.search(r'\d+', str(e))[0])
-            raise DataError(f'has {pixels:,} pixels; must have {Image.MAX_IMAGE_PIXELS:,} '
-                            'or fewer') from None
-        except UnidentifiedImageError:
-            raise DataError('is not an image that Pillow can read') from None
-
-def _check_header(source):
+def _check_header(source, max_pixels):
     "Raise `DataError` for what should not be decoded."
-    with _open_header(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        # a photograph of a phone may hold a second picture, a depth map; it does not move
-        if image.format in ('GIF', 'PNG', 'WEBP') and getattr(image, 'is_animated', False):
-            raise DataError(f'is animated, {image.n_frames} frames; must be a single picture')
+    try:
+        with open_picture(source, max_pixels) as image:
+            moves = getattr(image, 'is_animated', False)
+    except UnidentifiedImageError:
+        raise DataError('is not an image that Pillow can read') from None
+    # a photograph of a phone may hold a second picture, a depth map; it does not move
+    if moves and image.format in ('GIF', 'PNG', 'WEBP'):
+        raise DataError('is animated; must be a single picture')
 
 # %% ../nbs/07c_photographs.ipynb #15c2bb18
 def _check_file(path):
@@ -112,6 +102,7 @@ def _check_file(path):
 
 def read_photograph(
     source:Source,
+    max_pixels:int=PIXELS_LIMIT,
 )->torch.Tensor: # uint8 [3,H,W], RGB
     "Read an image, turned upright; the text of a `DataError` is the reason alone."
     if isinstance(source, Image.Image):
@@ -123,5 +114,5 @@ def read_photograph(
         _check_file(source)
     elif not source:
         raise DataError('the file is empty')
-    _check_header(source)
-    return read_image(source)
+    _check_header(source, max_pixels)
+    return read_image(source, max_pixels)

@@ -37,6 +37,7 @@ from emotion_recognition.photographs import (
     list_images,
     read_photograph,
 )
+from .pictures import MOST_PIXELS, PIXELS_LIMIT
 from .processes import find_device
 from .uncertainty import mutual_information
 from .valence_arousal import valence_arousal
@@ -242,7 +243,7 @@ def _zoom(ax, image, x, y, side):
     ax.set_ylim(min(height, y+side/2)-.5, max(0, y-side/2)-.5)
 
 def _draw_photograph(ax, source, title, box):
-    image = read_photograph(source)
+    image = read_photograph(source, MOST_PIXELS) # it has been read before
     show_face(ax, image, title)
     if box is not None:
         x, y, width, height = box
@@ -304,9 +305,9 @@ def translate(self:FacePredictions,
     return replace(self, probs=probs, emotions=emotions, notes=[*self.notes, note])
 
 # %% ../nbs/08_predict.ipynb #5ceb2be7
-def _read_groups(items, faces, size, image_size):
+def _read_groups(items, faces, size, image_size, max_pixels):
     "`size` images at a time, read ahead by a thread."
-    read = partial(read_faces, faces=faces, fit=create_transform(image_size))
+    read = partial(read_faces, faces=faces, fit=create_transform(image_size), max_pixels=max_pixels)
     groups = [items[i:i+size] for i in range(0, len(items), size)]
     return read_ahead(lambda group: [read(item) for item in group], groups)
 
@@ -374,12 +375,13 @@ def predict(
     batch_size:int=64,
     strict:bool=False,               # stop at the first image that cannot be read
     backend:str='auto',              # auto, torch, onnx or openvino
+    max_pixels:int=PIXELS_LIMIT,     # of an image; larger ones are not decoded
 )->FacePredictions:
     "The distribution over emotions for every face; images that cannot be read are listed."
     way = check_faces(faces)
     (items, skipped), models = list_images(sources), open_models(model)
     predictor = create_predictor(models, backend=backend, mirrored=mirrored, faces=len(items))
-    groups = _read_groups(items, way, batch_size, models[0].image_size)
+    groups = _read_groups(items, way, batch_size, models[0].image_size, max_pixels)
     with progress(None, 'predicting', 'image', len(items), shown=len(items) >= 200) as bar:
         images, shares = _predict_images(groups, predictor, batch_size, strict, bar)
     notes = [*describe_faces(images, faces), *describe_skipped(skipped)]

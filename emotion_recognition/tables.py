@@ -40,7 +40,7 @@ from emotion_recognition.index import (
     to_columns,
     without_bad,
 )
-from .pictures import near_on_disk
+from .pictures import is_outside, near_on_disk
 from emotion_recognition.roles import (
     SPLIT_NAMES,
     box_columns,
@@ -53,7 +53,12 @@ from emotion_recognition.roles import (
     suggest_emotions,
     unused_numbers,
 )
-from .table_pictures import find_pictures, image_column, scan_pictures
+from emotion_recognition.table_pictures import (
+    find_pictures,
+    image_column,
+    picture_file,
+    scan_pictures,
+)
 from emotion_recognition.values import (
     Values,
     as_shares,
@@ -103,6 +108,8 @@ class FaceTable:
     group:str|None=None          # a column, such as subject; its faces stay in one split
     repeats:bool=False           # whether rows may name one picture, each with its own numbers
     hint:str=''                  # what else to say if a column is missing
+    home:Path|None=None          # the folder of the pictures; None: the table's
+    outside:bool=False           # whether paths may lead out of it
     notes:list[str]=field(default_factory=list)
 
 # %% ../nbs/02b_tables.ipynb #32b3bd4d
@@ -155,7 +162,7 @@ def _share_out(self:FaceTable, words):
 def _picture_keys(self:FaceTable, which):
     "What identifies the pixels of each row's picture."
     path = self.columns.path
-    sources, _ = find_pictures(self.columns, which, self.columns.path.parent, self.ignore)
+    sources, _ = self.find(which)
     at, pictures = scan_pictures(path.name, f'split {path.resolve()}', sources)
     keys = pc.if_else(pc.equal(pictures['digest'], ''), pictures['id'], pictures['digest'])
     keys = keys.to_pylist()
@@ -296,10 +303,25 @@ def _good(self:FaceTable, groups, at, pictures, shares, votes, plane):
 
 # %% ../nbs/02b_tables.ipynb #c271c5fb
 @patch
+def find(self:FaceTable, which)->tuple[dict, dict]:
+    "Row -> picture, and row -> what is wrong."
+    home = self.home or self.columns.path.parent
+    return find_pictures(self.columns, which, home, self.ignore, self.outside)
+
+@patch
+def _note_outside(self:FaceTable, sources):
+    files = [file for file in map(picture_file, sources.values()) if file]
+    n = sum(is_outside(file, self.columns.path.parent) for file in files)
+    if n:
+        self.notes.append(f"{n:,} pictures lie outside of the table's folder (data.outside=true)")
+
+@patch
 def faces(self:FaceTable, which, numbers, kind, split)->tuple[pa.Table, list, dict]:
     "The faces of some rows: good and bad ones, their rows, and row -> picture."
     path = self.columns.path
-    sources, lost = find_pictures(self.columns, which, path.parent, self.ignore)
+    sources, lost = self.find(which)
+    if self.outside:
+        self._note_outside(sources)
     shares, wrong = self.read_numbers(numbers, kind, which)
     plane, outside = self.coordinates(which)
     at, pictures = scan_pictures(path.name, f'table {path.resolve()} {split}', sources)
@@ -399,6 +421,7 @@ def read_table(
     ignore:str|list[str]=(),     # number columns that are left out on purpose
     valid_share:float|None=None, # of the pictures, if no row is for valid
     group:str|None=None,         # a column, such as subject: kept together, drawn together
+    outside:bool=False,          # whether paths may lead out of the table's folder
 )->FaceDataset:
     "A table with a row per face; `DataError` if a column is missing or a row is wrong."
     path, emotions = Path(path or '').expanduser(), emotions or EMOTIONS13
@@ -411,5 +434,5 @@ def read_table(
     if others := suggest_emotions(columns):
         hint += f", such as 'data.emotions=[{', '.join(others)}]'"
     table = FaceTable(columns, emotions, values, label, one_row, ignore, valid_share, group,
-                      hint=hint)
+                      hint=hint, outside=outside)
     return table.open('table', split, on_bad, table=path.name)
