@@ -74,7 +74,8 @@ def checked_rows(compute):
 def _misplaced(pred, target):
     "Rows [N,C] of what is too much and what is missing, each summing to 1 or 0; its share [N]."
     pred, target = np.broadcast_arrays(*(x/x.sum(-1, keepdims=True) for x in (pred, target)))
-    sides = [np.maximum(d, 0).reshape(-1, d.shape[-1]) for d in (pred-target, target-pred)]
+    sides = [np.maximum(d, 0, order='C').reshape(-1, d.shape[-1])
+             for d in (pred-target, target-pred)]
     moved = sides[0].sum(-1)
     moved[moved <= 1e-12] = 0 # that little is rounding
     for side in sides:
