@@ -33,6 +33,7 @@ from emotion_recognition.index import (  # noqa: F401 (some are for readers of y
     OnBad,
     ScannedFace,
     list_matrix,
+    pictures_up_to,
     scan,
     scan_image,
     stamps,
@@ -40,10 +41,12 @@ from emotion_recognition.index import (  # noqa: F401 (some are for readers of y
 )
 from emotion_recognition.pictures import (  # noqa: F401
     IMAGE_SUFFIXES,
+    PIXELS_LIMIT,
     Region,
     as_rgb,
     near_on_disk,
     read_image,
+    read_with_note,
 )
 from emotion_recognition.values import (  # noqa: F401
     check_distribution,
@@ -129,16 +132,27 @@ class FaceDataset(LabeledFaces, Dataset):
     dropped:np.ndarray|None=None # float32 [N], votes for what is none of the emotions
     group:list[str]|None=None    # N names, the person or video of each face
     squares:Squares|None=None    # the images in a pack, if there is one
+    max_pixels:int=PIXELS_LIMIT  # of an image that is read
 
     per_face = ('ids', 'images', 'target', 'votes', 'valence_arousal', 'size', 'digest', 'dropped',
                 'group', 'squares')
 
 # %% ../nbs/02a_data.ipynb #64dfdede
 @patch
+def read(self:FaceDataset,
+    i:int,
+)->torch.Tensor: # uint8 [3,H,W], the colors of a pixel together in memory
+    "The image of a face; `DataError` if it is lost, or has another size than it had."
+    image, _ = read_with_note(self.images[i], self.max_pixels)
+    if self.size is not None and image.shape[:0:-1] != tuple(self.size[i]):
+        raise DataError(f"{self.ids[i]}: has changed since it was checked; start again")
+    return image
+
+@patch
 def __getitem__(self:FaceDataset, i)->Sample:
     votes = None if self.votes is None else torch.from_numpy(self.votes[i])
     target = torch.from_numpy(self.target[i])
-    return Sample(read_image(self.images[i]), target, votes, self.ids[i])
+    return Sample(self.read(i).contiguous(), target, votes, self.ids[i])
 
 @patch
 def __repr__(self:FaceDataset):
@@ -299,6 +313,8 @@ def open_dataset(
     name:str,                # one of `READERS`
     path:str|Path|None=None, # where the data set lies
     split:Split='train',
+    *,
+    max_pixels:int=PIXELS_LIMIT, # of an image; larger ones cannot be used
     **options,               # `on_bad`, and the reader's own
 )->FaceDataset:
     "Open one split of a data set; `ValueError` for an unknown reader or option."
@@ -311,7 +327,9 @@ def open_dataset(
     for option in options:
         if f'data.{option}' not in known:
             raise ValueError(f"reader {name!r}: {unknown_name('key', f'data.{option}', known)}")
-    return reader.read(path, split, **options)
+    with pictures_up_to(max_pixels):
+        faces = reader.read(path, split, **options)
+    return replace(faces, max_pixels=max_pixels)
 
 # %% ../nbs/02a_data.ipynb #e12ec7f3
 def guess_reader(

@@ -21,7 +21,7 @@ from .compare import ensemble
 from .config import flat_settings
 from .core import Rendered, Table, sections, write_atomically
 from .eval import baseline_predictions, metrics_per_face
-from .files import read_json
+from .files import FileError, check_numbers, read_json
 from .folders import CIRCUMSTANCES
 from emotion_recognition.intervals import (
     MIN_FACES,
@@ -124,12 +124,19 @@ def find_runs(
     return runs
 
 # %% ../nbs/07b_leaderboard.ipynb #882f486e
+_ALWAYS = 'images_per_second', 'minutes', 'parameters'
+
 def run_cost(
     folder:Path, # a run folder
 )->dict[str, float]:
-    "What a run took, from cost.json."
+    "What a run took, from cost.json; `FileError` if it is damaged."
     path = folder/'cost.json'
-    return read_json(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    cost = check_numbers(read_json(path), path)
+    if missing := [name for name in _ALWAYS if name not in cost]:
+        raise FileError(f"{path}: lacks {', '.join(missing)}; must be as the run wrote it")
+    return cost
 
 # %% ../nbs/07b_leaderboard.ipynb #9d3e4cef
 def _setting(folder):
@@ -168,7 +175,8 @@ def _shared_name(names):
 # %% ../nbs/07b_leaderboard.ipynb #e1efd35d
 def _mean_cost(folders):
     costs = [cost for cost in map(run_cost, folders) if cost]
-    return {k: float(np.mean([c[k] for c in costs])) for k in (costs[0] if costs else ())}
+    known = [k for k in (costs[0] if costs else ()) if all(k in cost for cost in costs)]
+    return {k: float(np.mean([cost[k] for cost in costs])) for k in known}
 
 def _within(bounds, interval):
     "The interval, cut where the metric ends."

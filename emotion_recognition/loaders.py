@@ -21,7 +21,6 @@ from .augmentation import find_variation, random_numbers, vary_batch
 from .core import progress
 from .data import DataError, FaceDataset, create_transform
 from .index import in_threads
-from .pictures import read_with_note
 from .signals import ignore_signals
 
 # %% ../nbs/02e_loaders.ipynb #0cf33275
@@ -88,8 +87,7 @@ class _FromFiles(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, i):
-        image, _ = read_with_note(self.dataset.images[i])
-        return self.fit(image).contiguous()
+        return self.fit(self.dataset.read(i)).contiguous()
 
 def _in_pack(dataset, image_size):
     "The squares of a data set's pack; None if it has none, or of another size."

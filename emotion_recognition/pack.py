@@ -14,6 +14,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,11 @@ from emotion_recognition.index import (
     each_picture,
     in_threads,
     load_columns,
+    pictures_up_to,
     save_columns,
     scan_image,
 )
-from .pictures import Region, is_image_name
+from .pictures import PIXELS_LIMIT, Region, is_image_name
 
 # %% ../nbs/02d_pack.ipynb #8b427bd5
 def pack_folder(
@@ -58,6 +60,8 @@ def pack_folder(
     own = READERS[name].options if name in READERS else {}
     defaults = {key: option.default for key, option in own.items()}
     options = {'on_bad': 'stop', **defaults, **options}
+    if options.get('max_pixels') == PIXELS_LIMIT:
+        del options['max_pixels']
     known = [name, str(path), split, image_size, sorted((k, repr(v)) for k, v in options.items())]
     digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     return cache_folder()/'packs'/f'{path.stem}-{split}-{image_size}-{digest}'
@@ -140,7 +144,8 @@ def _add_missing(writer, faces):
                 raise DataError(f"{face.id}: {face.problem or 'has changed since it was checked'}")
         return len(part)
     parts = [todo[i:i+16] for i in range(0, len(todo), 16)]
-    with progress(None, 'packing', total=len(todo), shown=len(todo) >= 500) as bar:
+    bar = progress(None, 'packing', total=len(todo), shown=len(todo) >= 500)
+    with bar, pictures_up_to(faces.max_pixels):
         for n in in_threads(read, parts):
             bar.update(n)
 
@@ -293,9 +298,8 @@ def open_packed(
     known = _load_index(pack_folder(name, path, split, image_size, options))
     fresh = known and known[1]['places'] == _places(Path(path).expanduser())
     if not fresh:
-        opening = make_pack if make else open_dataset
-        more = dict(image_size=image_size) if make else {}
-        return opening(name, path, split, **more, **options)
+        opening = partial(_try_pack, image_size=image_size) if make else open_dataset
+        return opening(name, path, split, **options)
     faces, about = known
     if verify:
         return _verified(open_dataset(name, path, split, **options), faces)
@@ -303,6 +307,15 @@ def open_packed(
                              "compared (data.verify=true compares them)")
 
 # %% ../nbs/02d_pack.ipynb #566da019
+def _try_pack(name, path, split, image_size, **options):
+    "A new pack; without one and with a note if the cache cannot be written."
+    try:
+        return make_pack(name, path, split, image_size, **options)
+    except OSError as e:
+        note = (f"the faces are not packed, for {cache_folder()} cannot be written "
+                f"({e.strerror}); set EMOREC_CACHE to a folder that can")
+        return _with_note(open_dataset(name, path, split, **options), note)
+
 def _with_note(faces, note):
     notes = [*faces.provenance.get('notes', []), note]
     return replace(faces, provenance={**faces.provenance, 'notes': notes})

@@ -25,6 +25,7 @@ from emotion_recognition.data import (
     register_reader,
 )
 from .emotions import EMOTIONS13, FERPLUS8
+from .files import read_array
 from emotion_recognition.index import (
     Files,
     OnBad,
@@ -37,7 +38,7 @@ from emotion_recognition.index import (
     to_columns,
     without_bad,
 )
-from .pictures import IMAGE_SUFFIXES, near_on_disk
+from .pictures import IMAGE_SUFFIXES, is_outside, near_on_disk
 from emotion_recognition.values import (
     check_coordinate,
     check_counts,
@@ -166,8 +167,8 @@ def _read_numbers(path):
 def _read_npy(path):
     "The number of a .npy file; some files hold it as text."
     try:
-        return float(np.load(path, allow_pickle=False).reshape(()))
-    except (ValueError, EOFError):
+        return float(read_array(path).reshape(()))
+    except (ValueError, TypeError): # text, or dates
         raise DataError(f"{Path(path).name} does not hold one number") from None
 
 # %% ../nbs/02b_readers.ipynb #7642d751
@@ -325,6 +326,8 @@ def _read_label(folder, face, row):
     "Fill `face` from its row of a label file and the image."
     file = folder/row['name']
     face.numbers = _counts(row)
+    if is_outside(file, folder):
+        raise DataError(f"{row['name']} leads out of the folder; must be the name of an image")
     if not file.is_file():
         raise DataError(f"annotation without image{near_on_disk(file)}")
     scan_image(face, file)
