@@ -6,6 +6,7 @@
 __all__ = ['PHOTOGRAPH_SUFFIXES', 'Source', 'list_images', 'describe_skipped', 'read_photograph']
 
 # %% ../nbs/07c_photographs.ipynb #23852b86
+import os
 from pathlib import Path
 from typing import Sequence
 
