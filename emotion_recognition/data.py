@@ -247,6 +247,7 @@ def dataset_from_rows(
     group = good['group'].to_pylist()
     plane = _stack(good, ('valence', 'arousal'), np.float32)
     notes = [*notes, *_remarks(good, sums)]
+    pa.default_memory_pool().release_unused() # what scan and remarks took, before the texts
     known = {**provenance, 'faces': len(good), 'skipped': len(bad)}
     return FaceDataset(
         emotions, good['id'].to_pylist(), images, target=target,

@@ -227,14 +227,14 @@ def _known_rows(work, known):
     "For each face its row in `known`; -1 if it is new or has changed."
     if not len(known):
         return np.full(work.num_rows, -1)
-    if work['id'].equals(known['id']): # the usual case, and the fast one
-        at = np.arange(work.num_rows)
-    else:
+    at = np.arange(work.num_rows)
+    if not work['id'].equals(known['id']): # else nothing is looked up and nothing is copied
         at = pc.index_in(work['id'], known['id'].combine_chunks()).fill_null(-1).to_numpy()
-    rows, changed = pa.array(np.maximum(at, 0)), at < 0
+        known = known.take(pa.array(np.maximum(at, 0)))
+    changed = at < 0
     for name in set(work.column_names)-{'id'}:
         empty = '' if pa.types.is_string(work[name].type) else -1
-        old = known[name].take(rows) if name in known.column_names else empty
+        old = known[name] if name in known.column_names else empty
         changed = changed | pc.not_equal(work[name], old).to_numpy()
     return np.where(changed, -1, at)
 

@@ -189,8 +189,8 @@ def read_affectnet_fused(
     faces = _pairs(root)
     if not len(faces):
         raise DataError(f"{root}: no image and no annotation in it; must hold both")
-    rows = scan(root.name, f'affectnet_fused {root.resolve()}', faces, partial(_read_pair, root))
-    good, bad = without_bad(rows, root, on_bad)
+    faces = scan(root.name, f'affectnet_fused {root.resolve()}', faces, partial(_read_pair, root))
+    good, bad = without_bad(faces, root, on_bad)
     images = Files(root/'images', good['image_name'].combine_chunks())
     provenance = dict(reader='affectnet_fused', split=split)
     return dataset_from_rows(good, bad, EMOTIONS13, images, provenance)
