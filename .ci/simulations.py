@@ -224,14 +224,19 @@ def people_of_ferplus():
         yield dict(line, coverage=None) # the same faces each time
 
 
+def repeatedly(votes):
+    "True shares and drawn votes, so many for each face, again and again."
+    for seed in range(REPEATS):
+        rng = np.random.default_rng(seed)
+        truth = draw_faces(FACES, rng)
+        yield truth, rng.multinomial(votes, truth).astype(float)
+
+
 def entropy_of_few_votes():
     "The entropy of the true shares minus people's entropy, which few votes hide."
     for votes in [5, 10, 50]:
         before, found = [], []
-        for seed in range(REPEATS):
-            rng = np.random.default_rng(seed)
-            truth = draw_faces(FACES, rng)
-            drawn = rng.multinomial(votes, truth).astype(float)
+        for truth, drawn in repeatedly(votes):
             before.append((entr(truth)-entr(drawn/votes)).sum(1).mean())
             found.append(entropy_gap(predictions(truth, drawn)))
         yield repeated_row(f'{votes} votes a face', before, found, 0)
@@ -353,10 +358,7 @@ def surest_quarter():
     "Entropy of the truth minus people's in the quarter of faces where it is lowest."
     for votes in [5, 10, 50]:
         before, found = [], []
-        for seed in range(REPEATS):
-            rng = np.random.default_rng(seed)
-            truth = draw_faces(FACES, rng)
-            drawn = rng.multinomial(votes, truth).astype(float)
+        for truth, drawn in repeatedly(votes):
             entropy = entr(drawn/votes).sum(1)
             lowest = np.argsort(entropy, kind='stable')[:FACES//4]
             before.append((entr(truth).sum(1)-entropy)[lowest].mean())
