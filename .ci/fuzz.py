@@ -54,7 +54,7 @@ from emotion_recognition.report import Run
 from emotion_recognition.train import Trainer, Watch
 from emotion_recognition.weights import read_weights
 
-SECONDS, MEGABYTES, BLOCK = 10, 1500, 250 # of an input, of an input, inputs per process
+SECONDS, MEGABYTES, BLOCK = 10, 1500, 200 # of an input, of an input, inputs per process
 OURS = str(Path(emotion_recognition.__file__).parent)
 EMOTIONS = EmotionSet(['glad', 'sad', 'calm'])
 
@@ -500,7 +500,7 @@ def checkpoints(folder, name):
     return make, read
 
 
-@reader('faces.arrow', 'squares.u8', 'digests')
+@reader('faces.arrow', 'squares.u8')
 def packs(folder, name):
     faces_in(folder/'faces')
     put(folder/'t.csv', '\n'.join(map(','.join, TABLE)).encode())
@@ -526,7 +526,7 @@ def packs(folder, name):
         return damage(rng, whole)
     def read(data):
         put(place/name, data)
-        faces = open_packed('table', folder/'t.csv', 'train', 16, make=name == 'digests', **how)
+        faces = open_packed('table', folder/'t.csv', 'train', 16, **how)
         return faces.squares and faces.squares.read([0]), faces[0]
     return make, read
 

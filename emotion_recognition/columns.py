@@ -182,11 +182,11 @@ def _read_parquet(path, names):
         schema = parquet.read_schema(path)
         wanted = None if names is None else [name for name in names if name in schema.names]
         table = parquet.read_table(path, columns=wanted)
-    except (ArrowException, OSError) as e:
+        twice = _repeated(schema.names)
+        cells = {} if twice else table.to_pydict()
+    except (ArrowException, OSError, ValueError, OverflowError) as e: # also of names and dates
         reason = str(e).splitlines()[0]
         raise DataError(f"{path}: cannot be read as a table: {reason}") from None
-    twice = _repeated(schema.names)
-    cells = {} if twice else table.to_pydict()
     lines = list(range(1, table.num_rows+1))
     return Columns(path, cells, lines, twice=twice, meta=schema.metadata or {})
 
@@ -232,7 +232,7 @@ def read_header(
         data = _read_bytes(path, 2**16)
         text = data[:data.rfind(b'\n')+1 or None].decode(_encoding(data)[0], errors='ignore')
         rows, _ = _split_rows(path, text)
-    except (ArrowException, OSError, DataError):
+    except (ArrowException, OSError, ValueError): # of names that are no text, too
         return []
     return [cell.strip() for cell in rows[0][1]] if rows else []
 

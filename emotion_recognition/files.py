@@ -117,7 +117,7 @@ def read_arrays(
             with np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
     except Exception as e: # a broken file fails in many ways
-        if isinstance(e, OSError) or str(path) in str(e):
+        if str(path) in str(e): # it cannot be opened, or is too large
             raise
         raise FileError(f'{path}: cannot be read ({type(e).__name__}); must be {kind}') from None
 
@@ -131,8 +131,8 @@ def read_array(
             _check_array(file, os.fstat(file.fileno()).st_size)
             file.seek(0)
             return np.load(file, allow_pickle=False)
-    except OSError:
-        raise
     except Exception as e: # a broken file fails in many ways
+        if str(path) in str(e): # it cannot be opened
+            raise
         raise FileError(f'{path}: cannot be read ({type(e).__name__}); must be an array in .npy, '
                         'without pickles') from None

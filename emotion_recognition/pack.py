@@ -196,6 +196,12 @@ def _array(table, name, shape):
 
 def _load_index(folder):
     "The faces of a pack, and what is known about it; None if it is not finished, or broken."
+    try:
+        return _read_index(folder)
+    except Exception: # a broken file fails in many ways, and the pack is made anew
+        return None
+
+def _read_index(folder):
     table = load_columns(folder/'faces.arrow')
     if table is None:
         return None
@@ -203,11 +209,9 @@ def _load_index(folder):
     if about.get('version') != _VERSION:
         return None
     arrays = {name: _array(table, name, shape) for name, shape in about['shapes'].items()}
-    try:
-        squares = Squares(folder/'squares.u8', about['image_size'], table['row'].to_numpy())
-    except (OSError, ValueError): # there is no such file, or it has another size
-        return None
-    if len(squares.faces) <= squares.rows.max(initial=-1):
+    squares = Squares(folder/'squares.u8', about['image_size'], table['row'].to_numpy())
+    rows, known = squares.rows, about.keys() >= {'places', 'made'}
+    if not known or len(squares.faces) <= rows.max(initial=-1) or rows.min(initial=0) < 0:
         return None
     faces = FaceDataset(
         EmotionSet(**about['emotions']), table['id'].to_pylist(),
