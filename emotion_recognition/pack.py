@@ -211,7 +211,9 @@ def _read_index(folder):
     arrays = {name: _array(table, name, shape) for name, shape in about['shapes'].items()}
     squares = Squares(folder/'squares.u8', about['image_size'], table['row'].to_numpy())
     rows, known = squares.rows, about.keys() >= {'places', 'made'}
-    if not known or len(squares.faces) <= rows.max(initial=-1) or rows.min(initial=0) < 0:
+    if not known or not isinstance(about['provenance'], dict):
+        return None
+    if len(squares.faces) <= rows.max(initial=-1) or rows.min(initial=0) < 0:
         return None
     faces = FaceDataset(
         EmotionSet(**about['emotions']), table['id'].to_pylist(),
