@@ -14,6 +14,7 @@ import yaml
 from fastcore.basics import patch
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
 
+from .checkpoints import finished_epochs
 from .config import Config, config_text
 from .core import Table, sections, write_atomically
 from .eval import Evaluation
@@ -109,8 +110,8 @@ def _training(run):
     temperature = run.model.temperature
     scaled = ('' if temperature == 1 else
               f' The logits are divided by a temperature of {temperature:.3f}, fitted afterwards.')
-    return (f'Loss: {text}. {len(run.history)} of {run.config.train.epochs} epochs; the best by '
-            f'{run.config.train.monitor} was kept.{scaled}')
+    t, done = run.config.train, finished_epochs(run.history)
+    return (f'Loss: {text}. {done} of {t.epochs} epochs; the best by {t.monitor} was kept.{scaled}')
 
 # %% ../nbs/06b_card.ipynb #09219e32
 LIMITS = (

@@ -119,8 +119,7 @@ def _explain(error):
     "A line for an error, and the exit code."
     if isinstance(error, (RuntimeError, MemoryError)):
         from emotion_recognition.experiment import lacks_compiler, lacks_memory
-        from emotion_recognition.processes import lost_process
-        from emotion_recognition.train import TrainingError
+        from emotion_recognition.processes import TrainingError, lost_process
         if isinstance(error, TrainingError):
             return error, 1
         if lost_process(error):

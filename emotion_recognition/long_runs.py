@@ -7,6 +7,7 @@ __all__ = ['STAGES', 'Limit', 'KeepBest', 'Profile']
 
 # %% ../nbs/03c_long_runs.ipynb #b84ea48a
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -40,28 +41,34 @@ class Limit(Callback):
             return
         if self.steps is not None and trainer.step >= self.steps:
             trainer.stop = f'train.max_steps: {trainer.step:,} steps'
-        elif self.minutes is not None and trainer.process.largest(int(minutes >= self.minutes)):
+        elif self.minutes is not None and minutes >= self.minutes:
             trainer.stop = f'train.max_minutes: {minutes:.1f} minutes'
 
     def after_epoch(self, trainer):
         self.earlier += trainer.record['seconds']
 
+# %% ../nbs/03c_long_runs.ipynb #03145358
+def _name(record):
+    "Such as epoch-0007, or epoch-0007-step-1500 for a validation inside it."
+    epoch = math.ceil(record['epoch'])
+    inside = '' if epoch == record['epoch'] else f"-step-{record['step']}"
+    return f'epoch-{epoch:04}{inside}'
+
 # %% ../nbs/03c_long_runs.ipynb #448cf7e3
 class KeepBest(Callback):
-    "Keep the weights of the best epochs in `top/`."
+    "Keep the weights of the best validations in `top/`."
     def __init__(self,
         folder:str|Path, # the run folder
         watch:Watch,     # what makes an epoch better
-        n:int,           # epochs to keep, 1 or more
+        n:int,           # how many to keep, 1 or more
     ):
         self.folder, self.n, self.checkpoint = Path(folder)/'top', n, Checkpoint(folder, watch)
 
     def after_epoch(self, trainer):
         watch = self.checkpoint.watch
         ranked = sorted(trainer.history, key=lambda record: -watch.sign*record[watch.name])
-        kept = [f"epoch-{record['epoch']:04}" for record in ranked[:self.n]]
-        new = f'epoch-{trainer.epoch:04}'
-        self.folder.mkdir(exist_ok=True)
+        kept, new = [_name(record) for record in ranked[:self.n]], _name(trainer.record)
+        self.folder.mkdir(parents=True, exist_ok=True)
         if new in kept:
             self.checkpoint.keep(f'top/{new}', lambda to: save_model(trainer.valid_model, to))
         for path in self.folder.glob('epoch-*'):

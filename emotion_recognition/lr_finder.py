@@ -14,8 +14,8 @@ from fastcore.basics import patch
 from .config import load_config, open_faces
 from .core import Rendered, Table
 from .parts import create_trainer
-from .processes import start_process
-from .train import Callback, Trainer, TrainingError, one_training
+from .processes import TrainingError, one_training, start_process
+from .train import Callback, Trainer
 from .viz import Picture, in_style
 
 # %% ../nbs/06e_lr_finder.ipynb #cd3d767f
@@ -108,10 +108,9 @@ def search_learning_rate(
             trainer.notify('before_fit')
             while not trainer.stop:
                 trainer.record = {}
-                trainer.begin_epoch()
                 trainer.seed_epoch()
                 trainer.train_epoch()
-                trainer.epoch += 1
+                trainer.end_part()
     except TrainingError: # the loss is NaN
         pass
     losses = np.array(rising.losses)

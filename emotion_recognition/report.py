@@ -29,6 +29,7 @@ from emotion_recognition.calibration import (
     scale_temperature,
     temperature_scaling,
 )
+from .checkpoints import finished_epochs
 from .compare import Comparison, compare
 from .config import Config, ConfigError, load_config, open_faces
 from .core import Rendered, Table, sections, write_atomically
@@ -271,7 +272,7 @@ class Run(Rendered):
 
 # %% ../nbs/06a_report.ipynb #e163a1b4
 @patch(as_prop=True)
-def history(self:Run)->list[dict]: # one record per finished epoch
+def history(self:Run)->list[dict]: # one record per validation
     "The lines of metrics.jsonl."
     path = self.folder/'metrics.jsonl'
     return read_json_lines(path) if path.is_file() else []
@@ -306,7 +307,7 @@ def faces(self:Run,
 # %% ../nbs/06a_report.ipynb #2df917e7
 @patch
 def summary(self:Run)->str:
-    done, planned = len(self.history), self.config.train.epochs
+    done, planned = finished_epochs(self.history), self.config.train.epochs
     best = f", kl {self.metrics['model']['kl']:.4f}" if self.finished else ', not finished'
     return f'{self.folder}: {done} of {planned} epochs{best}'
 
@@ -315,8 +316,7 @@ def tables(self:Run)->dict[str, Table]:
     "Metrics of the validation faces."
     if self.finished:
         return {'Validation faces': metrics_table(self.metrics)}
-    last = self.history[-1] if self.history else {}
-    return {'Last epoch': Table(['entry', 'value'], list(last.items()))}
+    return {'Last epoch': Table(['entry', 'value'], list(dict(*self.history[-1:]).items()))}
 
 # %% ../nbs/06a_report.ipynb #7534c9a4
 def evaluated_run(

@@ -96,15 +96,18 @@ class _Optimization(Section):
     warmup_epochs:NotNegative = Field(.5, description='epochs, or parts of one, of rising rate')
     monitor:MonitorName = Field('kl', description='valid_loss or the metric that ranks epochs')
     patience:int|None = Field(None, ge=1, description=
-        'epochs to wait for an improvement; null: train to the end')
+        'epochs to wait for an improvement; with train.validate_every, validations; null: no end')
     min_delta:NotNegative = Field(0., description='improvements up to this size do not count')
 
 # %% ../nbs/05f_settings.ipynb #ef05aff3
 class _Course(_Optimization):
+    validate_every:int|None = Field(None, ge=1, description=
+        'validate inside an epoch after every so many of its steps; null: after epochs only')
     max_steps:int|None = Field(None, ge=1, description='stop after so many steps; null: no limit')
     max_minutes:Positive|None = Field(None, description=
         'stop after so many minutes of training; null: no limit')
-    keep_best:int = Field(0, ge=0, description='so many of the best epochs are also kept, in top/')
+    keep_best:int = Field(0, ge=0, description=
+        'so many of the best validations are also kept, in top/')
     profile:bool = Field(False, description=
         'write where the time goes, and a trace for TensorBoard; a little slower')
     deterministic:bool = Field(True, description=
@@ -115,6 +118,8 @@ class TrainConfig(_Course):
     "How it is trained."
     clip_norm:Positive|None = Field(None, description='largest gradient norm; null: no limit')
     accumulate:int = Field(1, ge=1, description='batches whose gradients make one step')
+    balance:float = Field(0., ge=0, le=1, description=
+        'draw faces of rare emotions more often; 0: every face once, 1: as if all were as frequent')
     mixup:NotNegative = Field(0., description='alpha of the Beta distribution; 0: no mixup')
     ema:Share = Field(0., description='decay of the weight average, such as 0.999; 0: none')
     freeze_epochs:int = Field(0, ge=0, description='first epochs that train only the head')
@@ -124,7 +129,7 @@ class TrainConfig(_Course):
     device:DeviceName = Field('auto', description='auto, cpu, cuda, cuda:1, mps or xpu')
     resume:bool = Field(False, description='resume from the last checkpoint of the run folder')
     checkpoint_minutes:Positive|None = Field(10., description=
-        'keep a checkpoint inside an epoch after so many; null: after epochs only')
+        'keep a checkpoint after so many of training; null: after validations only')
 
 # %% ../nbs/05f_settings.ipynb #846aff1e
 class RunConfig(Section):

@@ -16,10 +16,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from fastcore.basics import patch
 
+from .checkpoints import finished_epochs
 from .config import Config, config_text, flat_settings, load_config, open_faces
 from .core import Table, write_atomically
 from .folders import check_same_faces, check_same_run
@@ -311,8 +311,9 @@ def _progress_row(plan, state):
         higher = monitor in METRICS and METRICS[monitor].higher_is_better
         best = f'{monitor} {max(values) if higher else min(values):.4f}'
     if done and state == 'running':
-        left = f"{(epochs-len(done))*np.mean([r['seconds'] for r in done])/60:.0f}"
-    return [plan.name, state, f'{len(done)}/{epochs}', best, left]
+        reached, seconds = done[-1]['epoch'], sum(r['seconds'] for r in done)
+        left = f'{(epochs-reached)/reached*seconds/60:.0f}'
+    return [plan.name, state, f'{finished_epochs(done)}/{epochs}', best, left]
 
 # %% ../nbs/07a_sweep.ipynb #79a650c3
 def progress_table(
