@@ -55,9 +55,10 @@ def _origin(side, degrees, scale):
 # %% ../nbs/01a_augmentation.ipynb #ef167be7
 def _mean_gray(images):
     "The mean gray of each image [B,1,1,1], in float64: its last digit must not depend on B."
+    exact = torch.float32 if images.device.type == 'mps' else torch.float64 # MPS has no float64
     red, green, blue = images.unbind(1)
     gray = .299*red + .587*green + .114*blue
-    return gray.mean((1, 2), dtype=torch.float64).float().view(-1, 1, 1, 1)
+    return gray.mean((1, 2), dtype=exact).float().view(-1, 1, 1, 1)
 
 # %% ../nbs/01a_augmentation.ipynb #35115510
 def _place_and_light(images, random, ranges):

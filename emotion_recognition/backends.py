@@ -67,7 +67,7 @@ def _torch_shares(model, images):
         shares = model.distribution(images.to(model.head.weight.device))
     finally:
         model.train(training)
-    return shares.double().cpu().numpy()
+    return shares.cpu().double().numpy() # MPS has no float64
 
 def _torch_call(model):
     return partial(_torch_shares, model)

@@ -52,15 +52,15 @@ from emotion_recognition.parts import (
     configured_model,
     create_callbacks,
     create_trainer,
+    describe_balance,
     needed_splits,
     predict_by_best,
 )
 from .presets import ConfigError
-from .processes import Process, start_process
+from .processes import Process, one_training, start_process
 from .report import Run, write_report
 from .signals import exit_code, terminable
 from .trackers import TRACKERS, import_tracker
-from .train import one_training
 
 # %% ../nbs/07_experiment.ipynb #8356b567
 def check_experiment(
@@ -325,9 +325,12 @@ def _begin(config, faces, process, folder, position, notes):
     taken = [note for d in faces.values() for note in d.provenance.get('notes', [])]
     for note in dict.fromkeys(taken+notes): # of readers and of the model's weights, each once
         print(f'  {note}')
-    record = json.dumps(environment(config, faces, process) | {'model': notes}, indent=2)
+    record = environment(config, faces, process) | {'model': notes}
+    if config.train.balance:
+        record['balance'], line = describe_balance(faces['train'], config.train.balance)
+        print(f'  {line}')
     _write(folder/'config.yaml', config_text(config))
-    _write(folder/'environment.json', f'{record}\n')
+    _write(folder/'environment.json', f'{json.dumps(record, indent=2)}\n')
     state = f', resumes after {position}' if position else ''
     if config.train.resume and not position:
         state = ', nothing to resume: starts anew'

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
+from .checkpoints import finished_epochs
 from .config import Config, flat_settings
 from .data import FaceDataset
 from .locks import lock_folder, remove_leftovers
@@ -88,7 +89,7 @@ def check_same_run(
     if differ:
         raise ConfigError(f"{folder}: was started with {', '.join(differ)}; "
                           'resume with the same, or start another run')
-    done = len(Run(folder).history)
+    done = finished_epochs(Run(folder).history)
     if done > config.train.epochs:
         raise ConfigError(f'train.epochs: must be {done} or more, for {folder} has finished so '
                           f'many, got {config.train.epochs}')

@@ -135,7 +135,8 @@ def choice_note(
     choice = predictions.provenance.get('epoch_chosen', {})
     if choice.get('epochs', 0) < 2:
         return ''
-    chosen = f"The best of {choice['epochs']} epochs was chosen by {choice['by']}"
+    of = choice.get('of', 'epochs') # or validations, if there are more of these
+    chosen = f"The best of {choice['epochs']} {of} was chosen by {choice['by']}"
     if not choice['same']:
         return f"{chosen} on {choice['faces']:,} other faces."
     same = 'these faces' if choice['same'] >= len(predictions) else f"{choice['same']:,} of these"

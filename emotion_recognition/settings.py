@@ -111,7 +111,7 @@ class _Course(_Optimization):
     profile:bool = Field(False, description=
         'write where the time goes, and a trace for TensorBoard; a little slower')
     deterministic:bool = Field(True, description=
-        'the same result every time on a GPU; false: cuDNN may choose faster ways')
+        'the same result on a GPU each time, at a cost not measured; false: cuDNN chooses freely')
 
 # %% ../nbs/05f_settings.ipynb #4051fe96
 class TrainConfig(_Course):
