@@ -158,9 +158,14 @@ def _lightning(work):
     "A `LightningModule` and its `Trainer`, as they come."
     import lightning as L
 
-    class Module(L.LightningModule, _Floats):
+    class Module(L.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.floats = _Floats(work)
+
         def training_step(self, batch, _):
-            self.log('loss', loss := self.loss(self(batch[0]), batch[1]))
+            loss = self.floats.loss(self.floats(batch[0]), batch[1])
+            self.log('loss', loss)
             return loss
 
         def configure_optimizers(self):
@@ -172,9 +177,9 @@ def _lightning(work):
         def on_train_epoch_end(self):
             self.seconds = perf_counter()-self.start
 
-    module = Module(work)
+    module = Module()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(max_epochs=2, default_root_dir=folder, accelerator='auto')
+        trainer = L.Trainer(max_epochs=2, default_root_dir=folder)
         trainer.fit(module, plain_loader(work))
     return module.seconds
 
@@ -182,6 +187,7 @@ def _lightning(work):
 @_peer('fastai', 'fastai')
 def _fastai(work):
     "A `Learner`, as it comes."
+    from fastai.callback.progress import ProgressCallback  # noqa: F401  adds no_bar
     from fastai.data.core import DataLoaders
     from fastai.learner import Callback, Learner
     from fastai.optimizer import OptimWrapper
