@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Callable, Sequence
+from unittest import mock
 
 import numpy as np
 import torch
@@ -30,14 +32,21 @@ from PIL import Image
 from torch import nn
 
 from .backends import BACKENDS, WORTH, create_predictor, time_calls
+from .compare import permutation_p_values
 from .core import Rendered, Table, unknown_name, write_atomically
 from .data import open_dataset
 from .emotions import EMOTIONS13
+from .eval import evaluate, metrics_per_face
 from .experiment import train
 from .loaders import create_loader
 from .metrics import compute_metrics, earth_movers_distance
 from .models import create_model
+from .pack import make_pack, open_packed
 from .peers import PEERS, bare_loop, draw_work, plain_loader
+from .people import human_ceiling
+from .predictions import predictions_for
+from .report import write_report
+from .synthetic import read_synthetic
 
 # %% ../nbs/09_bench.ipynb #389b6910
 def take_turns(
@@ -58,7 +67,7 @@ def take_turns(
 @dataclass
 class SpeedRatio:
     "One figure."
-    part:str            # train, data, metrics or predict
+    part:str            # one of `run_benchmark`
     what:str
     reference:str
     ratio:float|None    # how many times faster than the reference; None: not measured
@@ -69,7 +78,7 @@ class SpeedRatio:
 
 # %% ../nbs/09_bench.ipynb #4013be13
 def compare_times(
-    part:str,                      # train, data, metrics or predict
+    part:str,                      # one of `run_benchmark`
     seconds:dict[str, np.ndarray], # of `take_turns`
     reference:str,                 # one of its names
     note:str='',
@@ -112,17 +121,18 @@ class Benchmark(Rendered):
 
     def tables(self)->dict[str, Table]:
         "One table per part."
-        header = ['what', 'times as fast', 'quartiles', 'as', 'note']
+        header = ['what', 'times as fast', 'quartiles', 'as', 'seconds', 'note']
         parts = dict.fromkeys(line.part for line in self.lines)
         return {part: Table(header, [_row(x) for x in self.lines if x.part == part])
                 for part in parts}
 
 # %% ../nbs/09_bench.ipynb #1486c0e9
 def _row(line):
+    seconds = '' if line.seconds is None else f'{line.seconds:.3g}'
     if line.ratio is None:
-        return [line.what, '', '', line.reference, line.note]
+        return [line.what, '', '', line.reference, seconds, line.note]
     return [line.what, f'{line.ratio:.2f}', f'{line.low:.2f} to {line.high:.2f}', line.reference,
-            line.note]
+            seconds, line.note]
 
 def save_benchmark(
     found:Benchmark,
@@ -204,21 +214,29 @@ def _open_entries(root, n):
             open(root/f'train_set/annotations/{i}_prob_rank.txt').read().split(',')
     def ours():
         open_dataset('affectnet_fused', root, 'train')
-    return {'reading each annotation': read, f'opening {n:,} faces again': ours}
+    def packed():
+        open_packed('affectnet_fused', root, 'train', 8, make=True)
+    return {'reading each annotation': read, f'opening {n:,} faces again': ours,
+            f'opening a pack of {n:,} faces': packed}
 
 # %% ../nbs/09_bench.ipynb #16f05ed5
+def _work(call, *args, **options):
+    "A function that calls and returns nothing."
+    def work():
+        call(*args, **options)
+    return work
+
 def _read_entries(work):
     "An epoch of varied batches of faces, without training."
     faces = open_dataset('table', work.table, 'train')
-    def loader(**options):
+    packed = make_pack('table', work.table, 'train', work.image_size)
+    def loader(faces, **options):
         return create_loader(faces, work.batch_size, work.image_size, train=True, augment=True,
                              **options)
-    sources = {'PIL and torchvision': plain_loader(work), 'read from files': loader(),
-               'read from memory': loader(resident=True)}
-    def exhaust(batches):
-        for _ in batches:
-            pass
-    return {name: partial(exhaust, batches) for name, batches in sources.items()}
+    sources = {'PIL and torchvision': plain_loader(work), 'read from files': loader(faces),
+               'read from a pack': loader(packed),
+               'read from memory': loader(faces, resident=True)}
+    return {name: _work(deque, batches, 0) for name, batches in sources.items()}
 
 def _measure_data(quick):
     n = 200 if quick else 20_000
@@ -230,7 +248,8 @@ def _measure_data(quick):
         with tempfile.TemporaryDirectory() as folder:
             work = draw_work(folder, 64 if quick else 1024, 'test_resnet', size, size, suffix)
             yield from compare_times('data', take_turns(_read_entries(work), 3),
-                                     'PIL and torchvision', f'{suffix} of {size} pixels')
+                                     'PIL and torchvision',
+                                     f'{len(work.files):,} faces, {suffix} of {size} pixels')
 
 # %% ../nbs/09_bench.ipynb #1b30ed36
 def _measure_predict(quick):
@@ -265,8 +284,8 @@ _WORKS = dict(
     C=dict(model='test_resnet', face_size=64, image_size=64, suffix='png'))
 
 def _default_run(work, **data):
-    "Seconds of the second epoch of a run as it comes."
-    data |= dict(name='table', path=str(work.table), image_size=work.image_size)
+    "Seconds of the second epoch of a run as it comes; it would use a pack if there were one."
+    data = dict(name='table', path=str(work.table), image_size=work.image_size, pack='never') | data
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         run = train(data=data, model=dict(name=work.model),
                     train=dict(epochs=2, batch_size=work.batch_size),
@@ -278,14 +297,22 @@ def _epoch_lines(name, work, rounds):
     "This library and its peers beside the bare loop, and this library beside the fastest peer."
     entries = {'the bare loop': partial(bare_loop, work),
                'this library': partial(_default_run, work),
-               'this library, data.resident=true': partial(_default_run, work, resident=True)}
+               'this library, from a pack': partial(_default_run, work, pack='auto'),
+               'this library, data.resident=true': partial(_default_run, work, resident=True),
+               _SAME_LAYOUT: partial(bare_loop, work, channels_last=True, fused=True)}
+    for split in ('train', 'valid'):
+        make_pack('table', work.table, split, work.image_size)
     entries |= {peer: partial(epoch, work) for peer, epoch in PEERS.items()}
     seconds = take_turns(entries, rounds)
-    note = f'{name}: {work.model}, {work.image_size} pixels'
+    note = f'{len(work.files):,} faces, {name}: {work.model}, {work.image_size} pixels'
     yield from compare_times('train', seconds, 'the bare loop', note)
     fastest = min(PEERS, key=lambda peer: np.median(seconds[peer]))
-    pair = {key: seconds[key] for key in (fastest, 'this library')}
-    yield from compare_times('train', pair, fastest, f'{note}; the fastest peer')
+    for name, reference, more in [('this library', fastest, 'the fastest peer'),
+                                  ('this library, from a pack', _SAME_LAYOUT, 'same layout')]:
+        pair = {key: seconds[key] for key in (reference, name)}
+        yield from compare_times('train', pair, reference, f'{note}; {more}')
+
+_SAME_LAYOUT = 'the bare loop, channels_last and fused'
 
 def _option_lines(work, rounds):
     "What each option of the machine is worth, in the bare loop."
@@ -360,19 +387,63 @@ def _measure_train(quick):
         seconds = take_turns(_start_entries(work, folder), rounds)
         yield from compare_times('train', seconds, 'a plain script', 'resnet18, 64 pixels')
 
+# %% ../nbs/09_bench.ipynb #4e56ef8b
+def _drawn_predictions(n):
+    "Faces with votes, and what a middling model could predict for them."
+    faces = read_synthetic(split='valid', n_train=1, n_valid=n)
+    noise = np.random.default_rng(0).dirichlet(np.ones(13), n)
+    probs = .7*faces.target + .3*noise
+    mean = faces.target.mean(0).tolist()
+    return faces, predictions_for(faces, probs, run='drawn', training_mean=mean)
+
+def _interval_entries(predictions, resamples):
+    from scipy import stats
+    columns = np.stack([*metrics_per_face(predictions).values()])
+    scipys = _work(stats.bootstrap, (columns,), np.mean, axis=1, n_resamples=resamples, batch=10,
+                   method='percentile')
+    return {"SciPy's bootstrap": scipys,
+            f'evaluate, {len(predictions):,} faces, {resamples:,} resamples':
+                _work(evaluate, predictions, resamples=resamples)}
+
+def _flip_entries(predictions, flips):
+    from scipy import stats
+    columns = np.stack([*metrics_per_face(predictions, ['kl', 'mse', 'l1']).values()], 1)
+    differences = columns-np.median(columns, 0)
+    scipys = _work(stats.permutation_test, (differences,), np.mean, permutation_type='samples',
+                   axis=0, n_resamples=flips, batch=100, vectorized=True)
+    return {"SciPy's permutation test": scipys,
+            f'p-values, {len(predictions):,} faces, {flips:,} flips':
+                _work(permutation_p_values, differences, flips)}
+
+# %% ../nbs/09_bench.ipynb #fec7ed1d
+def _measure_evaluate(quick):
+    n, resamples, flips, rounds = (64, 100, 99, 1) if quick else (500, 2000, 9999, 3)
+    faces, predictions = _drawn_predictions(n)
+    for entries in (_interval_entries(predictions, resamples), _flip_entries(predictions, flips)):
+        yield from compare_times('evaluate', take_turns(entries, rounds), [*entries][0])
+    with tempfile.TemporaryDirectory() as folder:
+        works = {f'human ceiling, {n} faces': _work(human_ceiling, predictions),
+                 f'report of {n} faces': _work(write_report, predictions, folder, faces)}
+        for what, seconds in take_turns(works, rounds).items():
+            median = round(float(np.median(seconds)), 3)
+            yield SpeedRatio('evaluate', what, '', None, seconds=median)
+
 # %% ../nbs/09_bench.ipynb #7d082179
 _PARTS = dict(train=_measure_train, data=_measure_data, metrics=_measure_metrics,
-             predict=_measure_predict)
+             predict=_measure_predict, evaluate=_measure_evaluate)
 
 def run_benchmark(
-    parts:Sequence[str]=(), # train, data, metrics, predict; none: all
+    parts:Sequence[str]=(), # train, data, metrics, predict, evaluate; none: all
     *,
     quick:bool=False,       # tiny work, to see that everything runs
 )->Benchmark:
     "Measure one part after the other."
     found = Benchmark(machine_facts())
-    for part in parts or _PARTS:
+    for part in parts:
         if part not in _PARTS:
             raise ValueError(f"part: {unknown_name('part', part, _PARTS)}")
-        found.lines += _PARTS[part](quick)
+    with tempfile.TemporaryDirectory() as cache: # for packs and exports of these works
+        with mock.patch.dict(os.environ, EMOREC_CACHE=cache):
+            for part in parts or _PARTS:
+                found.lines += _PARTS[part](quick)
     return found

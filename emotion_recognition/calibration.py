@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy # imports scipy.optimize when that is used
 from fastcore.basics import patch
-from scipy.optimize import minimize_scalar
-from scipy.special import entr, log_softmax
-from scipy.stats import norm
+from scipy.special import entr, log_softmax, ndtri
 
 from .core import Rendered, Table
 from .intervals import Interval
@@ -106,7 +105,7 @@ def largest_gap(
     i, place = names.index(name), gaps[name].argmax()
     predicted, people, faces = found[name][place]
     square = reliability(p[:, i], q[:, i]**2, bins)[place, 1]
-    z = norm.ppf(1-.025/sum(map(len, gaps.values())))
+    z = ndtri(1-.025/sum(map(len, gaps.values())))
     half = float(z*np.sqrt(max(0, square-people**2)/max(1, faces-1)))
     people = Interval(float(people), max(0., people-half), min(1., people+half))
     return Gap(name, float(predicted), people, int(faces))
@@ -331,7 +330,7 @@ def scale_temperature(
 def _search_temperature(cost, bound):
     "The logarithm of the best temperature; nan if an end of -bound..bound is as good."
     with np.errstate(invalid='ignore'): # the cost is infinite where a share underflows to 0
-        search = minimize_scalar(
+        search = scipy.optimize.minimize_scalar(
             cost, bounds=(-bound, bound), method='bounded', options=dict(xatol=1e-6))
     ends = min(cost(-bound), cost(bound))
     return search.x if search.fun < ends-1e-9 else np.nan

@@ -11,7 +11,8 @@ __all__ = ['MIN_FACES', 'MAX_UNITS', 'Interval', 'unit_index', 'unit_sums', 'gro
 from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
+from scipy.special import ndtr, ndtri, stdtrit # scipy.stats takes long to import
 
 # %% ../nbs/03d_intervals.ipynb #876683e7
 MIN_FACES = 10 # or people, if faces are grouped by person; under that, no interval is given
@@ -131,7 +132,7 @@ def _tail(units=None):
     "Percent under the low limit; 2.5 if the number of units is not given."
     if units is None:
         return 2.5
-    return 100*stats.norm.cdf(stats.t.ppf(.025, units-1)*np.sqrt(units/(units-1)))
+    return 100*ndtr(stdtrit(units-1, .025)*np.sqrt(units/(units-1)))
 
 def bootstrap_limits(
     means:np.ndarray,    # [resamples,K], from `bootstrap_means`
@@ -164,7 +165,7 @@ def wilson_limits(
     n:float,     # how many it is the mean of
 )->tuple[float, float]:
     "Wilson's 95 % interval of a share."
-    z2 = stats.norm.ppf(.975)**2
+    z2 = ndtri(.975)**2
     middle, half = share + z2/(2*n), np.sqrt(z2*(share*(1-share)/n + z2/(4*n*n)))
     return (middle-half)/(1+z2/n), (middle+half)/(1+z2/n)
 
@@ -200,7 +201,7 @@ def share_interval(
     if variance > 1e-15 and 0 < share < 1:
         n = share*(1-share)/variance
         if clusters is not None:
-            n = min(len(influence), n*(stats.norm.ppf(.025)/stats.t.ppf(.025, units-1))**2)
+            n = min(len(influence), n*(ndtri(.025)/stdtrit(units-1, .025))**2)
     return Interval(float(share), *map(float, wilson_limits(share, n)))
 
 # %% ../nbs/03d_intervals.ipynb #76b1f6cb

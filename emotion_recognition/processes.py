@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['check_device_name', 'find_device', 'Process', 'TrainingError', 'one_training', 'torchrun_rank', 'start_process',
-           'lost_process']
+           'lost_process', 'keep_memory']
 
 # %% ../nbs/02f_processes.ipynb #a151a260
+import ctypes
 import os
 import re
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,3 +150,22 @@ def lost_process(
         return True
     words = ('gloo', 'nccl', 'connection closed by peer', 'connection reset by peer')
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+# %% ../nbs/02f_processes.ipynb #563a7d4a
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4 # names of https://man7.org/linux/man-pages/man3/mallopt.3.html
+
+@contextmanager
+def keep_memory():
+    "A context in which freed memory stays with this process; no change without the GNU C library."
+    libc = ctypes.CDLL(None) if sys.platform == 'linux' else None
+    if not hasattr(libc, 'malloc_trim'):
+        yield
+        return
+    libc.mallopt(_TRIM_THRESHOLD, 2**31-1)
+    libc.mallopt(_MMAP_MAX, 0)
+    try:
+        yield
+    finally:
+        libc.mallopt(_TRIM_THRESHOLD, 2**26) # what the library itself chooses at most
+        libc.mallopt(_MMAP_MAX, 65536)       # as it was
+        libc.malloc_trim(0)

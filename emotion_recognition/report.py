@@ -38,7 +38,6 @@ from .eval import Evaluation, baseline_predictions, evaluate
 from .files import FileError, read_json, read_json_lines
 from .locks import lock_folder
 from .metrics import METRICS, compute_metrics
-from .mistakes import main_figures
 from .models import EmotionModel, write_temperature
 from .people import HumanCeiling, human_ceiling
 from emotion_recognition.predictions import (
@@ -51,7 +50,6 @@ from emotion_recognition.predictions import (
 )
 from .truth import AgainstTruth, against_truth
 from .valence_arousal import ValenceArousalError, valence_arousal_error
-from .viz import forest_plot, png_bytes, training_curves
 
 # %% ../nbs/06a_report.ipynb #f3ca2cc3
 def training_mean(
@@ -222,6 +220,9 @@ def write_report(
     by:Sequence|None=None,       # N names of groups, as for `evaluate`
 )->Findings:
     "Write report.md and figures/, and the figures into TensorBoard."
+    # matplotlib takes long to import, and training begins without it
+    from emotion_recognition.mistakes import main_figures
+    from emotion_recognition.viz import png_bytes, training_curves
     folder, findings = Path(folder), examine(predictions, by=by)
     figures = main_figures(predictions, faces)
     if run and (run/'metrics.jsonl').is_file():
@@ -399,6 +400,7 @@ def compare_runs(
     **options, # of `compare`: primary, margins
 )->tuple[Comparison, Path]: # the folder that now holds comparison.md and comparison.png
     "Compare several runs face by face."
+    from emotion_recognition.viz import forest_plot, png_bytes
     found = _named_apart([evaluated_run(run, overrides)[0] for run in runs], runs)
     parents = {Path(run).expanduser().absolute().parent for run in runs}
     folder = parents.pop() if len(parents) == 1 else Path.cwd()

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .loaders import Batch
 from .metrics import METRICS, compute_metrics
 from .models import EmotionModel
-from .processes import Process, TrainingError, one_training
+from .processes import Process, TrainingError, keep_memory, one_training
 from .signals import Interrupts
 
 # %% ../nbs/03_train.ipynb #f9e717c5
@@ -108,7 +108,7 @@ def notify(self:Trainer,
 @patch
 def fit(self:Trainer):
     "Train to the last epoch, or until a callback sets `stop`."
-    with one_training(), self.interrupts:
+    with one_training(), keep_memory(), self.interrupts:
         self.notify('before_fit')
         while self.epoch < self.epochs and not self.stop:
             self.record = {}
