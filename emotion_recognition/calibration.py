@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import scipy # imports scipy.optimize when that is used
+import scipy  # imports scipy.optimize when that is used
 from fastcore.basics import patch
 from scipy.special import entr, log_softmax, ndtri
 

@@ -12,7 +12,7 @@ from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 from fastcore.basics import patch
-from scipy.special import stdtr # scipy.stats takes long to import
+from scipy.special import stdtr  # scipy.stats takes long to import
 
 from .core import Rendered, Table
 from .eval import metrics_per_face

@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 from scipy import sparse
-from scipy.special import ndtr, ndtri, stdtrit # scipy.stats takes long to import
+from scipy.special import ndtr, ndtri, stdtrit  # scipy.stats takes long to import
 
 # %% ../nbs/03d_intervals.ipynb #876683e7
 MIN_FACES = 10 # or people, if faces are grouped by person; under that, no interval is given
