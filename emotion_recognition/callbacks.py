@@ -156,9 +156,9 @@ def prediction_picture(
     dataset:FaceDataset,
     probs:np.ndarray, # predicted distributions [N,C]
     index:list[int],  # which faces
-)->'Figure':
+)->'Figure':  # noqa: F821  of matplotlib
     "Faces above pairs of bars, people gray and the model blue; one as wide as its face is 1."
-    from matplotlib.figure import Figure # takes long, and training begins without it
+    from matplotlib.figure import Figure  # takes long, and training begins without it
     width = 1.9*len(index)+1 # inches, one of them for the names
     fig = Figure(figsize=(width, 4))
     margins = dict(left=1/width, right=.99, bottom=.02, top=.98, hspace=.05)

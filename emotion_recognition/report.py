@@ -220,15 +220,13 @@ def write_report(
     by:Sequence|None=None,       # N names of groups, as for `evaluate`
 )->Findings:
     "Write report.md and figures/, and the figures into TensorBoard."
-    # matplotlib takes long to import, and training begins without it
-    from emotion_recognition.mistakes import main_figures
-    from emotion_recognition.viz import png_bytes, training_curves
+    from emotion_recognition import mistakes, viz  # slow to import, and no training needs them
     folder, findings = Path(folder), examine(predictions, by=by)
-    figures = main_figures(predictions, faces)
+    figures = mistakes.main_figures(predictions, faces)
     if run and (run/'metrics.jsonl').is_file():
-        figures = dict(training_curves=training_curves(run), **figures)
+        figures = dict(training_curves=viz.training_curves(run), **figures)
     files = {_title(name): f'figures/{name}.png' for name in figures}
-    pictures = {name: png_bytes(figure) for name, figure in figures.items()}
+    pictures = {name: viz.png_bytes(figure) for name, figure in figures.items()}
     for name, png in pictures.items():
         _write(folder/f'figures/{name}.png', png)
     _write(folder/'report.md', report_text(findings, predictions, files).encode())
