@@ -34,9 +34,9 @@ from emotion_recognition.files import read_json
 
 RESULTS = Path(__file__).resolve().parent.parent/'nbs/study/kills.json'
 RUNS = Path('runs/kills')
-SMALL = ['data.n_train=256', 'data.n_valid=32', 'data.face_size=32', 'data.image_size=32',
+SMALL = ['data.n_train=128', 'data.n_valid=32', 'data.face_size=32', 'data.image_size=32',
          'model.name=test_resnet', 'train.batch_size=16', 'train.epochs=3', 'train.mixup=.2',
-         'train.ema=.9', 'train.checkpoint_minutes=.004', 'run.report=false',
+         'train.ema=.9', 'train.checkpoint_minutes=.002', 'run.report=false',
          'run.experiment=kills']
 TIMES = 'seconds', 'images_per_second'
 FORK = get_context('fork')
@@ -177,12 +177,12 @@ def signals(number, trials, start=Alone):
 
 def term():
     "SIGTERM at random moments: exit code 143, one line"
-    yield from signals(signal.SIGTERM, 30)
+    yield from signals(signal.SIGTERM, 10)
 
 
 def kill():
     "SIGKILL at random moments"
-    yield from signals(signal.SIGKILL, 30)
+    yield from signals(signal.SIGKILL, 20)
 
 
 def job():
@@ -288,6 +288,20 @@ def limit():
         yield refused_room(process, run, reference, lambda: None)
 
 
+def removed():
+    "The run folder is removed at random moments: exit code 1, one line that names it"
+    _, seconds = whole()
+    for trial in range(10):
+        run = RUNS/f'removed-{trial}'
+        process = Alone(f'run.name={run.name}')
+        wait_for(run/'config.yaml')
+        time.sleep(random.uniform(0, .9*seconds))
+        run.rename(run.with_name(f'{run.name}-moved')) # at once, as rmtree cannot
+        code, _, err = process.finish()
+        right = code == 1 and err.count('\n') == 1 and str(run) in err
+        yield dict(wrong=[] if right else [f'exit {code}, {err[-500:]}'], line=err.strip())
+
+
 def starts():
     "Three starts without a name at once: three folders"
     reference, _ = whole()
@@ -369,7 +383,7 @@ def long():
     yield dict(wrong=wrong, series=series)
 
 
-WAYS = [term, kill, operations, disk, limit, starts, resumes, workers, long, rank, job]
+WAYS = [term, kill, operations, disk, limit, removed, starts, resumes, workers, long, rank, job]
 
 # ---- all of it
 
@@ -387,6 +401,15 @@ def summary(way, trials, seconds):
     return found | ({'series': trials[0]['series']} if 'series' in trials[0] else {})
 
 
+def keep(name, found):
+    "Note what came of a way; the rest of the file stays."
+    results = (read_json(RESULTS) if RESULTS.is_file() else {}) | {name: found}
+    results['machine'] = (f'{os.cpu_count()} cores, {platform.system()}, Python '
+                          f'{platform.python_version()}, PyTorch {torch.__version__}')
+    text = json.dumps(results, indent=1)+'\n'
+    write_atomically(RESULTS, lambda file: file.write(text.encode()))
+
+
 def main(names):
     "Disturb runs in some ways, or all; the number of trials in which a promise was broken."
     broken, known = 0, {way.__name__: way for way in WAYS}
@@ -395,15 +418,9 @@ def main(names):
         shutil.rmtree(RUNS, ignore_errors=True)
         for trial in known[name]():
             trials.append(trial)
+            broken += bool(trial['wrong'])
             print(name, len(trials), trial, flush=True)
-        found = summary(known[name], trials, time.monotonic()-began)
-        broken += len(trials)-found['held']
-        print({k: v for k, v in found.items() if k != 'series'}, flush=True)
-        results = (read_json(RESULTS) if RESULTS.is_file() else {}) | {name: found}
-        results['machine'] = (f'{os.cpu_count()} cores, {platform.system()}, Python '
-                              f'{platform.python_version()}, PyTorch {torch.__version__}')
-        text = json.dumps(results, indent=1)+'\n'
-        write_atomically(RESULTS, lambda file, text=text: file.write(text.encode()))
+            keep(name, summary(known[name], trials, time.monotonic()-began))
     return broken
 
 
