@@ -176,14 +176,13 @@ def _check_callbacks(path, state, callbacks):
                          "resume with the configuration that the run was started with")
 
 def _check_records(path, state):
-    "`ValueError` unless there is a record of numbers for each finished epoch."
+    "`ValueError` unless there is a record for each finished epoch."
     def is_record(record):
-        return (isinstance(record, dict) and 'epoch' in record
-                and all(isinstance(x, (int, float)) for x in record.values()))
+        return isinstance(record, dict) and isinstance(record.get('epoch'), (int, float))
     right = all(map(is_record, state['history'])) and state['step'] >= 0
     epochs = [record['epoch'] for record in state['history']] if right else []
     whole = [epoch for epoch in epochs if epoch % 1 == 0] # others are inside an epoch
-    if not right or whole != list(range(1, state['epoch']+1)):
+    if not right or len(whole) != state['epoch'] or whole != [*range(1, len(whole)+1)]:
         raise ValueError(f"{path}: its history is not of {state['epoch']} epochs; must be a "
                          "checkpoint of this run; else start a new one")
 
