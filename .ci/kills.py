@@ -110,6 +110,14 @@ def wait_for(path, seconds=300):
         time.sleep(.01)
 
 
+def begin(name, start=Alone, until=''):
+    "A new run, once its folder, or what it keeps there, is made: the run and its process."
+    run = RUNS/name
+    process = start(f'run.name={name}')
+    wait_for(run/until)
+    return run, process
+
+
 def ended(pid):
     "Whether a process has ended."
     try:
@@ -118,14 +126,19 @@ def ended(pid):
         return True
 
 
+def left_lines(run):
+    "The records of a run."
+    return (run/'metrics.jsonl').read_text().splitlines()
+
+
 def left(run):
     "What a run left: weights, predictions, and records without what depends on the clock."
     found = {f'{name}/{key}': array for name in ('last', 'best')
              for key, array in load_file(run/name/'model.safetensors').items()}
     with np.load(run/'predictions.npz') as arrays:
         found |= {'probs': arrays['probs']}
-    lines = (run/'metrics.jsonl').read_text().splitlines()
-    records = [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+    records = [{k: v for k, v in json.loads(line).items() if k not in TIMES}
+               for line in left_lines(run)]
     return found, records
 
 
@@ -139,9 +152,7 @@ def differences(run, reference):
 
 def whole(start=Alone):
     "A run that is left alone, and the seconds that it takes once it has its folder."
-    run = RUNS/f'whole-{start.__name__}'
-    process = start(f'run.name={run.name}')
-    wait_for(run)
+    run, process = begin(f'whole-{start.__name__}', start)
     began = time.monotonic()
     code, _, err = process.finish()
     assert code == 0, err[-2000:]
@@ -162,9 +173,7 @@ def signals(number, trials, start=Alone):
     "A signal to the whole job at random moments."
     reference, seconds = whole(start)
     for trial in range(trials):
-        run = RUNS/f'{start.__name__}-{number}-{trial}'
-        process = start(f'run.name={run.name}')
-        wait_for(run)
+        run, process = begin(f'{start.__name__}-{number}-{trial}', start)
         time.sleep(random.uniform(0, seconds))
         process.signal(number)
         code, _, err = process.finish()
@@ -194,9 +203,7 @@ def rank():
     "SIGKILL of one of two processes under `torchrun`: the other ends within a minute"
     reference, seconds = whole(Pair)
     for trial in range(10):
-        run = RUNS/f'rank-{trial}'
-        process = Pair(f'run.name={run.name}')
-        wait_for(run)
+        run, process = begin(f'rank-{trial}', Pair)
         time.sleep(random.uniform(0, .8)*seconds)
         killed, other = random.sample(process.pids, 2)
         os.kill(killed, signal.SIGKILL)
@@ -247,11 +254,6 @@ def operations():
         shutil.rmtree(run)
 
 
-def left_lines(run):
-    "The records of a run."
-    return (run/'metrics.jsonl').read_text().splitlines()
-
-
 def refused_room(process, run, reference, make_room, *words):
     "A trial: a run that finds no room ends with a line, and resumes when there is some."
     code, _, err = process.finish()
@@ -292,9 +294,7 @@ def removed():
     "The run folder is removed at random moments: exit code 1, one line that names it"
     _, seconds = whole()
     for trial in range(10):
-        run = RUNS/f'removed-{trial}'
-        process = Alone(f'run.name={run.name}')
-        wait_for(run/'config.yaml')
+        run, process = begin(f'removed-{trial}', until='config.yaml')
         time.sleep(random.uniform(0, .9*seconds))
         run.rename(run.with_name(f'{run.name}-moved')) # at once, as rmtree cannot
         code, _, err = process.finish()
@@ -320,9 +320,7 @@ def resumes():
     "Two resumes of one run at once: one is refused in a line, exit code 2"
     reference, _ = whole()
     for trial in range(5):
-        run = RUNS/f'twice-{trial}'
-        process = Alone(f'run.name={run.name}')
-        wait_for(run/'last')
+        run, process = begin(f'twice-{trial}', until='last')
         process.signal(signal.SIGTERM)
         process.finish()
         processes = [Alone(f'run.name={run.name}', 'train.resume=true') for _ in range(2)]

@@ -140,6 +140,7 @@ def _explain(error):
     is_message |= isinstance(error, ValueError) and _is_message(error)
     return (error, 2) if is_message else (_fault(error), 1)
 
+# %% ../nbs/09a_command.ipynb #f5c5bb45
 def run_command(
     name:str,                 # a key of `COMMANDS`
     args:list[str]|None=None, # None: those of the command line

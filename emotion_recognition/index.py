@@ -70,6 +70,7 @@ def each_picture(
     finally:
         _takers.remove(taker)
 
+# %% ../nbs/01f_face_index.ipynb #f0eea5d7
 _limits = [PIXELS_LIMIT]
 
 @contextmanager
@@ -83,6 +84,7 @@ def pictures_up_to(
     finally:
         _limits.pop()
 
+# %% ../nbs/01f_face_index.ipynb #c3c43777
 def _is_flat(pixels):
     "Whether a picture has one color; most are known not to by a few of their pixels."
     for part in (pixels[:, ::16, ::16], pixels):
@@ -147,18 +149,15 @@ def list_folder(
     columns = dict(size=np.frombuffer(sizes, np.int64), mtime=np.frombuffer(times, np.int64))
     return pa.table(dict(name=names, **columns))
 
+# %% ../nbs/01f_face_index.ipynb #4bd09c21
 def _list(files, path):
     "Names, sizes and times; the names as texts of Python only some at once, for they are large."
     parts, names, sizes, times = [_texts([], path)], [], array('q'), array('q')
     for file in files:
         names.append(file.name)
-        try: # `_stat`, without the call
-            stat = file.stat()
-            sizes.append(stat.st_size)
-            times.append(stat.st_mtime_ns)
-        except OSError:
-            sizes.append(-1)
-            times.append(-1)
+        size, mtime = _stat(file)
+        sizes.append(size)
+        times.append(mtime)
         if len(names) == 10_000:
             parts.append(_texts(names, path))
             names.clear()

@@ -191,6 +191,7 @@ def _save_index(folder, faces, rows, about):
     table = pa.table(columns).replace_schema_metadata({'pack': json.dumps(about)})
     save_columns(folder/'faces.arrow', table, 'the index of a pack')
 
+# %% ../nbs/02d_pack.ipynb #b1f1ff89
 def _array(table, name, shape):
     return table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape).copy()
 

@@ -146,7 +146,8 @@ def _draw_skull(pen, who):
 # %% ../nbs/02c_synthetic.ipynb #ba9f75cc
 def _draw_hairline(pen, who):
     "The hair in front, from the crown down to the hairline."
-    if who.style in ('bald', 'scarf'): return
+    if who.style in ('bald', 'scarf'):
+        return
     angle, across = np.linspace(np.pi, 2*np.pi, 22), np.linspace(1, -1, 15)
     crown = np.stack([(who.width+.06)*np.cos(angle), -.22+.9*np.sin(angle)], -1)
     drops = dict(fringe=.1*np.cos(across*14)*.25 + .16, parted=.24*across*(across > -.4))
@@ -242,7 +243,8 @@ def _draw_nose(pen, who):
 
 def _draw_glasses(pen, who):
     "Glasses, for some."
-    if not who.glasses: return
+    if not who.glasses:
+        return
     frame, shift = _mix(who.cloth, (20, 20, 24), .75), who.yaw*1.1
     for side in (-1, 1):
         ring = _oval(side*who.apart + shift, -.1, .27, .24, 2.8, n=24)
@@ -348,10 +350,10 @@ def face(self:SyntheticFaces,
     "Draw one face; `ValueError` if there is no such face."
     rng = np.random.default_rng([self.seed, self._split_number(split, i), i])
     e = EMOTIONS13
-    while True:
+    v = a = np.inf # until both are within 1
+    while max(abs(v), abs(a)) > 1:
         c = rng.integers(len(e))
         v, a = rng.normal((e.valence[c], e.arousal[c]), (e.valence_sd[c], e.arousal_sd[c]))
-        if max(abs(v), abs(a)) <= 1: break
     shares = e.from_valence_arousal(v, a)
     image = draw_face(v, a, rng, self.image_size)
     # the votes are drawn last, so more voters leave the pictures as they are
@@ -409,7 +411,8 @@ def _write_new(self:SyntheticFaces, fresh, root):
     try:
         fresh.rename(root)
     except OSError:
-        if not root.exists(): raise
+        if not root.exists():
+            raise
 
 # %% ../nbs/02c_synthetic.ipynb #eadb56a2
 @patch
