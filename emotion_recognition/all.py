@@ -51,12 +51,14 @@ from .peers import *
 from .people import *
 from .photographs import *
 from .pictures import *
+from .plain_ways import *
 from .power_curve import *
 from .predict import *
 from .predictions import *
 from .presets import *
 from .processes import *
 from .raters import *
+from .ratios import *
 from .readers import *
 from .report import *
 from .roles import *

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KEPT', 'BACKENDS', 'WORTH', 'SPEED_BACKBONES', 'Predictor', 'ShareGraph', 'example_images', 'model_digest',
            'describe_export', 'check_shares', 'import_onnx', 'open_onnx', 'onnx_bytes', 'to_onnx', 'cached_onnx',
-           'create_predictor', 'time_calls', 'measure_backends']
+           'time_calls', 'create_predictor', 'measure_backends']
 
 # %% ../nbs/07e_backends.ipynb #696eccaa
 import copy
@@ -57,16 +57,17 @@ class Predictor:
         members = self.members(images)
         return members.reshape(-1, len(self.calls), *members.shape[1:]).mean(0)
 
-# %% ../nbs/07e_backends.ipynb #55b033a1
-@torch.no_grad()
+# %% ../nbs/07e_backends.ipynb #22d00ced
+@torch.inference_mode()
 def _torch_shares(model, images):
     "[B,C] by PyTorch, in evaluation mode."
-    training = model.training
-    model.eval()
-    try:
-        shares = model.distribution(images.to(model.head.weight.device))
-    finally:
-        model.train(training)
+    if model.training:
+        model.eval()
+        try:
+            return _torch_shares(model, images)
+        finally:
+            model.train()
+    shares = model.distribution(images.to(model.head.weight.device))
     return shares.cpu().double().numpy() # MPS has no float64
 
 def _torch_call(model):
@@ -234,7 +235,7 @@ def to_onnx(
     data = onnx_bytes(model, half=half, source=source)
     write_atomically(Path(path).expanduser(), lambda file: file.write(data))
 
-# %% ../nbs/07e_backends.ipynb #1ec43512
+# %% ../nbs/07e_backends.ipynb #35e4196c
 KEPT = 8
 
 def _cache_path(model):
@@ -245,6 +246,7 @@ def _keep_newest(folder):
     files = sorted(folder.glob('*.onnx'), key=lambda path: path.stat().st_mtime)
     for path in files[:-KEPT]:
         path.unlink(missing_ok=True)
+        path.with_suffix('.json').unlink(missing_ok=True) # of `_measured_choice`
 
 def cached_onnx(
     model:EmotionModel,
@@ -286,54 +288,21 @@ def _check_models(models):
         if model.emotions.names != first.emotions.names:
             raise ValueError(f'models[{i}]: other emotions than the first model; must be the same')
 
-# %% ../nbs/07e_backends.ipynb #b2aaeba8
+# %% ../nbs/07e_backends.ipynb #381a0f7b
 WORTH = 1000 # faces that PyTorch predicts while a model is exported
 
 def _auto(models, faces):
-    "The name of the fastest backend for so many faces."
+    "torch, onnx, or fastest: to be measured."
     on_cpu = all(model.head.weight.device.type == 'cpu' for model in models)
     if not on_cpu or not find_spec('onnxruntime'):
         return 'torch'
     exported = all(_cache_path(model).is_file() for model in models)
     can_export = find_spec('onnx') and find_spec('onnxscript')
-    return 'onnx' if exported or can_export and faces >= WORTH else 'torch'
+    if faces >= WORTH and (exported or can_export):
+        return 'fastest'
+    return 'onnx' if exported else 'torch'
 
-# %% ../nbs/07e_backends.ipynb #90bc9849
-_NOTES = dict(torch='', onnx='The shares are computed by ONNX Runtime.',
-              openvino='The shares are computed by OpenVINO.')
-
-def _make_calls(models, name, optional):
-    "The backend's functions, its name and a note; PyTorch's if an optional one fails."
-    try:
-        return [BACKENDS[name](model) for model in models], name, _NOTES[name]
-    except (OSError, RuntimeError, ValueError) as e:
-        if not optional:
-            raise
-        reason = type(e).__name__
-    note = f'The shares are computed by PyTorch, since the export failed ({reason}).'
-    return [_torch_call(model) for model in models], 'torch', note
-
-# %% ../nbs/07e_backends.ipynb #9422083d
-def create_predictor(
-    models:EmotionModel|Sequence[EmotionModel], # one or several with the same emotions and size
-    *,
-    backend:str='auto',  # auto, torch, onnx or openvino
-    mirrored:bool=False, # average the shares of a face and of its mirror image
-    faces:int=0,         # how many are to come, for auto
-)->Predictor:
-    "What computes the shares of faces; `ValueError` for an unknown backend."
-    models = [models] if isinstance(models, EmotionModel) else list(models)
-    _check_models(models)
-    name = _auto(models, faces) if backend == 'auto' else backend
-    if name not in BACKENDS:
-        raise ValueError(f"backend: {unknown_name('backend', name, ['auto', *BACKENDS])}")
-    calls, name, note = _make_calls(models, name, optional=backend == 'auto')
-    return Predictor(name, calls, mirrored=mirrored, note=note)
-
-# %% ../nbs/07e_backends.ipynb #43af939d
-SPEED_BACKBONES = ('mobilenetv1_100', 'tf_efficientnet_lite0', 'resnet18', 'efficientnet_b0',
-                   'resnet50')
-
+# %% ../nbs/07e_backends.ipynb #077a9780
 def time_calls(
     calls:dict[str, Callable], # name -> uint8 [B,3,S,S] -> [B,C]
     images:torch.Tensor,       # uint8 [B,3,S,S]
@@ -349,6 +318,66 @@ def time_calls(
             calls[name](images)
             seconds[name].append(clock()-start)
     return {name: np.array(values[1:]) for name, values in seconds.items()} # the first warms up
+
+# %% ../nbs/07e_backends.ipynb #a33f7ca2
+def _time_runtimes(model):
+    "Median seconds of each for 16 faces."
+    side = model.image_size
+    images = torch.zeros(16, 3, side, side, dtype=torch.uint8)
+    calls = {name: BACKENDS[name](model) for name in ('onnx', 'openvino')}
+    seconds = time_calls(calls, images, 3, perf_counter)
+    return {name: float(np.median(x)) for name, x in seconds.items()}
+
+def _measured_choice(model):
+    "The faster runtime, and why in a few words."
+    if not find_spec('openvino'):
+        return 'onnx', ''
+    path, threads = cached_onnx(model).with_suffix('.json'), str(torch.get_num_threads())
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    if threads not in known:
+        known[threads] = _time_runtimes(model)
+        text = json.dumps(known)
+        write_atomically(path, lambda file: file.write(text.encode()))
+    name, other = sorted(known[threads], key=known[threads].get)
+    ratio = known[threads][other]/known[threads][name]
+    return name, f' Timed here, it was {ratio:.2f} times as fast as {_RUNTIMES[other]}.'
+
+# %% ../nbs/07e_backends.ipynb #cf94157f
+_RUNTIMES = dict(onnx='ONNX Runtime', openvino='OpenVINO')
+
+def _make_calls(models, name, optional):
+    "The backend's functions, its name and a note; PyTorch's if an optional one fails."
+    try:
+        name, why = _measured_choice(models[0]) if name == 'fastest' else (name, '')
+        note = f'The shares are computed by {_RUNTIMES[name]}.{why}' if name in _RUNTIMES else ''
+        return [BACKENDS[name](model) for model in models], name, note
+    except (OSError, RuntimeError, ValueError) as e:
+        if not optional:
+            raise
+        reason = type(e).__name__
+    note = f'The shares are computed by PyTorch, since the export failed ({reason}).'
+    return [_torch_call(model) for model in models], 'torch', note
+
+# %% ../nbs/07e_backends.ipynb #ea47fb22
+def create_predictor(
+    models:EmotionModel|Sequence[EmotionModel], # one or several with the same emotions and size
+    *,
+    backend:str='auto',  # auto, torch, onnx or openvino
+    mirrored:bool=False, # average the shares of a face and of its mirror image
+    faces:int=0,         # how many are to come, for auto
+)->Predictor:
+    "What computes the shares of faces; `ValueError` for an unknown backend."
+    models = [models] if isinstance(models, EmotionModel) else list(models)
+    _check_models(models)
+    name = _auto(models, faces) if backend == 'auto' else backend
+    if name not in [*BACKENDS, 'fastest']:
+        raise ValueError(f"backend: {unknown_name('backend', name, ['auto', *BACKENDS])}")
+    calls, name, note = _make_calls(models, name, optional=backend == 'auto')
+    return Predictor(name, calls, mirrored=mirrored, note=note)
+
+# %% ../nbs/07e_backends.ipynb #22755adc
+SPEED_BACKBONES = ('mobilenetv1_100', 'tf_efficientnet_lite0', 'resnet18', 'efficientnet_b0',
+                   'resnet50')
 
 # %% ../nbs/07e_backends.ipynb #a8b5f8fc
 def _measure(model, threads, batch):

@@ -405,7 +405,8 @@ emorec_demo = partial(run_command, 'demo')
   emorec_bench train --out speed.json        and write the figures
   emorec_bench --quick                       does everything run?''')
 def _bench(args):
-    from emotion_recognition.bench import run_benchmark, save_benchmark
+    from emotion_recognition.bench import run_benchmark
+    from emotion_recognition.ratios import save_benchmark
     found = run_benchmark(args.parts, quick=args.quick)
     _show(found.tables())
     print('\n'+', '.join(f'{k}: {v}' for k, v in found.machine.items()))

@@ -50,7 +50,13 @@ from emotion_recognition.viz import (
     show_face,
 )
 
-# %% ../nbs/08_predict.ipynb #af3153ea
+# %% ../nbs/08_predict.ipynb #7f92858c
+def _read_model(source):
+    "A model of a folder or a hub name, on the GPU if there is one."
+    model, device = EmotionModel.from_pretrained(source), find_device()
+    on_cpu = device.type == 'cpu'
+    return model.to(device, memory_format=torch.channels_last if on_cpu else None)
+
 def open_model(
     model:EmotionModel|str|Path|None=None, # a `Run`, a run folder or a hub name, too
 )->EmotionModel:
@@ -60,11 +66,10 @@ def open_model(
     if hasattr(model, 'model'): # a run
         return model.model
     if model is None:
-        return EmotionModel.from_pretrained('ferplus').to(find_device())
+        return _read_model('ferplus')
     path = Path(model).expanduser()
     inside = path/'best' if (path/'best').is_dir() else path
-    source = inside if inside.is_dir() else str(model)
-    return EmotionModel.from_pretrained(source).to(find_device())
+    return _read_model(inside if inside.is_dir() else str(model))
 
 # %% ../nbs/08_predict.ipynb #cb74e218
 def open_models(
