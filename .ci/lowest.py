@@ -1,4 +1,4 @@
-"""Print the lowest versions that settings.ini allows for what everybody needs, as constraints for pip.
+"""Print the lowest versions that settings.ini allows everybody, as constraints for pip.
 
     python .ci/lowest.py > lowest.txt
     pip install -c lowest.txt -e . nbdev==2.4.14 'execnb<0.2' 'ghapi<2'
