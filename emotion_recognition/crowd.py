@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
-from scipy.special import gammaln, logsumexp, psi, softmax
+from scipy.special import gammaln, psi
 
 # %% ../nbs/03e_crowd.ipynb #f2f35fce
 @dataclass
@@ -48,13 +48,21 @@ def _log_joint(crowd, ones, counts):
     table[:, -1] *= -1
     return ones@table.reshape(len(table), -1).T + np.log(crowd.weights)
 
+# %% ../nbs/03e_crowd.ipynb #e9d3e120
+def _normalized(logs):
+    "Shares [N,K] in proportion to exp(logs), and the logarithm of what they are divided by [N]."
+    top = logs.max(1, keepdims=True)
+    shares = np.exp(logs-top)
+    total = shares.sum(1, keepdims=True)
+    return shares/total, (np.log(total)+top)[:, 0]
+
 # %% ../nbs/03e_crowd.ipynb #c38e8d03
 @patch
 def read(self:Crowd,
     votes:np.ndarray, # [N,C] counts, 0 or more for each face
 )->np.ndarray:        # [N,C] shares, rows sum to 1
     "What one more person will say, given some votes."
-    weights = softmax(_log_joint(self, *_lookup(votes)), 1)
+    weights, _ = _normalized(_log_joint(self, *_lookup(votes)))
     per_vote = weights/(votes.sum(1, keepdims=True)+self.alphas.sum(1))
     return votes*per_vote.sum(1, keepdims=True) + per_vote@self.alphas
 
@@ -97,16 +105,16 @@ def _different_rows(votes):
     return np.unique(rows, axis=0, return_counts=True)
 
 # %% ../nbs/03e_crowd.ipynb #f2314b58
-def _em_step(crowd, ones, counts, times):
+def _em_step(crowd, ones, counts, times, prior):
     "A better crowd, and the log-likelihood per face of the one before."
-    joint = _log_joint(crowd, ones, counts)
-    degrees = softmax(joint, 1)*times[:, None]
+    degrees, logs = _normalized(_log_joint(crowd, ones, counts))
+    degrees *= times[:, None]
     weights = _kind_weights(degrees.sum(0), crowd.alphas.shape[1])
     alive = weights > 0
-    seen = ones.T@degrees[:, alive] + (ones.T@times)[:, None]/times.sum()
+    seen = ones.T@degrees[:, alive] + prior
     seen = seen.T.reshape(alive.sum(), -1, len(counts))
     alphas = _fixed_point(crowd.alphas[alive], seen, counts)
-    return Crowd(weights[alive], alphas), times@logsumexp(joint, 1)/times.sum()
+    return Crowd(weights[alive], alphas), times@logs/times.sum()
 
 # %% ../nbs/03e_crowd.ipynb #533f53a1
 def fit_crowd(
@@ -118,9 +126,10 @@ def fit_crowd(
     "The mixture of Dirichlet distributions that makes the votes likely."
     rows, times = _different_rows(votes)
     ones, counts = _lookup(rows)
+    prior = (ones.T@times)[:, None]/times.sum() # the average face
     crowd, before = _first_guess(times@rows/(times@rows).sum()), -np.inf
     for _ in range(steps):
-        crowd, now = _em_step(crowd, ones, counts, times)
+        crowd, now = _em_step(crowd, ones, counts, times, prior)
         if 0 <= now-before < gain:
             break
         before = now

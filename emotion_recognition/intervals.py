@@ -64,10 +64,13 @@ def unit_sums(
 def _drawn(count, resamples, seed):
     "How often each unit is drawn [resamples,count], in blocks of rows."
     rng, rows = np.random.default_rng(seed), 4_000_000//count + 1 # about 32 MB
+    few = max(1, 32768//count) # rows at once: one by one, small counts cost mostly overhead
     for start in range(0, resamples, rows):
         block = np.empty((min(rows, resamples-start), count))
-        for row in block:
-            row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+        for i in range(0, len(block), few):
+            part = block[i:i+few]
+            units = rng.integers(0, count, part.shape) + count*np.arange(len(part))[:, None]
+            part[:] = np.bincount(units.ravel(), minlength=part.size).reshape(part.shape)
         yield slice(start, start+len(block)), block
 
 # %% ../nbs/03d_intervals.ipynb #4408e6a4

@@ -212,13 +212,10 @@ def __iter__(self:FaceLoader)->Iterator[Batch]:
     "The batches of this epoch."
     batches = self.batches()
     random = self.random() if self.augment else repeat(None)
-    if self.workers is not None:
-        return map(self.batch, batches, self.workers, random)
-    make = lambda item: self.batch(item[0], self.images(item[0]), item[1])
-    items = list(zip(batches, random))
-    if self.device.type == 'cuda' and self.resident is not None:
-        return map(make, items) # the GPU computes while Python goes on
-    return read_ahead(make, items)
+    images = self.workers
+    if images is None:
+        images = (map if self.resident is not None else read_ahead)(self.images, batches)
+    return map(self.batch, batches, images, random)
 
 # %% ../nbs/02e_loaders.ipynb #6a66c91a
 @patch

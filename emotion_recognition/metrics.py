@@ -6,10 +6,12 @@
 __all__ = ['METRICS', 'SMALLEST_SHARE', 'Metric', 'register_metric', 'mse', 'l1', 'euclidean', 'total_variation', 'intersection',
            'sorensen', 'chebyshev', 'clark', 'canberra', 'squared_chi', 'cosine', 'fidelity', 'kl', 'kl_clipped', 'js',
            'earth_movers_distance', 'emd_1d', 'ranked_probability_score', 'spearman', 'kendall', 'top1',
-           'entropy_difference', 'check_distributions', 'list_metrics', 'compute_metrics', 'metric_table']
+           'entropy_difference', 'check_distributions', 'list_metrics', 'metric_function', 'compute_metrics',
+           'metric_table']
 
 # %% ../nbs/02_metrics.ipynb #64460ce4
 from dataclasses import dataclass
+from functools import partial
 from math import inf, log
 from typing import Callable, Sequence
 
@@ -367,21 +369,25 @@ def list_metrics(
     return [name for name, metric in METRICS.items() if metric.listed and metric.needs in known]
 
 # %% ../nbs/02_metrics.ipynb #e4bbbc0e
-def _what_they_need(chosen, emotions, ground_distance):
-    "needs -> arguments for a metric; `ValueError` if the emotions lack something."
-    needs, given = {metric.needs for metric in chosen}, {None: {}}
-    if 'order' in needs:
-        given['order'] = dict(order=emotions.order_index())
-    if 'ground_distance' in needs:
+def metric_function(
+    name:str,
+    emotions:EmotionSet, # C emotions, in the order of the columns
+    ground_distance:np.ndarray|None=None, # [C,C]; None: the emotions' own distance
+)->Callable:             # (pred [...,C], target [...,C]) -> [...]
+    "The metric of these emotions, for float64 arrays that are checked already."
+    metric = METRICS.find(name)
+    if metric.needs == 'order':
+        return partial(metric.compute, order=emotions.order_index())
+    if metric.needs == 'ground_distance':
         matrix = emotions.ground_distance(ground_distance)
-        given['ground_distance'] = dict(ground_distance=matrix)
-    return given
+        return partial(metric.compute, ground_distance=matrix)
+    return metric.compute
 
 # %% ../nbs/02_metrics.ipynb #c50ee486
-def _by_blocks(compute, pred, target, given, rows=4096):
+def _by_blocks(compute, pred, target, rows=4096):
     "`compute` a few thousand rows at a time [N]."
     starts = range(0, len(pred), rows)
-    return np.concatenate([compute(pred[i:i+rows], target[i:i+rows], **given) for i in starts])
+    return np.concatenate([compute(pred[i:i+rows], target[i:i+rows]) for i in starts])
 
 # %% ../nbs/02_metrics.ipynb #4725dd66
 def compute_metrics(
@@ -395,10 +401,9 @@ def compute_metrics(
 )->dict[str, float|Array]:                # name -> mean, or [N] of the same kind as `pred`
     "Metrics by name; `ValueError` for what is no distribution or these emotions cannot have."
     names = list_metrics(emotions, ground_distance) if names is None else names
-    chosen = [METRICS.find(name) for name in names]
+    functions = {name: metric_function(name, emotions, ground_distance) for name in names}
     rows = _aligned_rows(pred, target, emotions)
-    given = _what_they_need(chosen, emotions, ground_distance)
-    values = {m.name: _by_blocks(m.compute, *rows, given[m.needs]) for m in chosen}
+    values = {name: _by_blocks(f, *rows) for name, f in functions.items()}
     return {name: as_kind_of(pred, x) if per_sample else float(x.mean())
             for name, x in values.items()}
 

@@ -12,17 +12,18 @@ from typing import Sequence
 
 import numpy as np
 from fastcore.basics import patch
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.transforms import offset_copy
 
 from .calibration import reliability
 from .data import FaceDataset
 from .distributions import transport_plan
 from .emotions import emotion_colors
 from .predictions import Predictions
+from .sheets import Panel, draw_scales, few_ticks, sheet, text_width
 from .uncertainty import area_under_risk, risk_curve
 from .valence_arousal import valence_arousal
 from emotion_recognition.viz import (
@@ -43,20 +44,25 @@ def _half_widths(said, people, bins):
     return 1.96*np.sqrt(np.maximum(0, mean_square-mean**2)/faces)
 
 # %% ../nbs/05b_mistakes.ipynb #61ef7dac
-def _draw_calibration(ax, said, people, bins, color):
+_SIDE = 1.13 # inches, of a panel
+
+def _draw_calibration(panel, said, people, bins, color):
     "One emotion: its bins, the diagonal, and where the predictions lie."
     x, y, _ = reliability(said, people, bins).T
     half = _half_widths(said, people, bins)
-    limit = 1.08*max(np.quantile(said, .99), (y+half).max())
-    ax.plot([0, limit], [0, limit], color='.7', lw=1)
-    ax.vlines(x, np.maximum(0, y-half), y+half, color='.45', lw=1)
-    ax.plot(x, y, color='.45', lw=1, marker='o', ms=4.5, mfc=color, mec='.25', mew=.6)
+    limit = 1.08*max(np.quantile(said, .99), (y+half).max()) or 1. # if nobody names it
+    panel.xlim, panel.ylim, ax = (0, limit), (-.1*limit, limit), panel.ax
+    ax.plot(*panel.place([0, limit], [0, limit]).T, color='.7', lw=1)
+    ends = [panel.place(x, np.maximum(0, y-half)), panel.place(x, y+half)]
+    ax.add_collection(LineCollection(np.stack(ends, 1), colors='.45', linewidths=1))
+    ax.plot(*panel.place(x, y).T, color='.45', lw=1, marker='o', ms=4.5, mfc=color, mec='.25',
+            mew=.6)
     strip = np.quantile(said, np.linspace(0, 1, 100))
-    ax.plot(strip, np.full(100, -.04*limit), '|', color='.4', ms=5, mew=.5)
-    ax.set(xlim=(0, limit), ylim=(-.1*limit, limit), aspect='equal')
-    ax.locator_params(nbins=3)
-    ax.xaxis.set_major_formatter('{x:.0%}')
-    ax.yaxis.set_major_formatter('{x:.0%}')
+    strip = panel.place(strip[strip <= limit], -.04*limit)
+    ax.plot(*strip.T, '|', color='.4', ms=5, mew=.5)
+    ticks = few_ticks(limit)
+    texts = [f'{tick:.0%}' for tick in ticks]
+    draw_scales(panel, ticks, ticks, texts, texts)
 
 # %% ../nbs/05b_mistakes.ipynb #9553f04e
 @in_style
@@ -68,13 +74,18 @@ def calibration_curves(
     if bins < 1:
         raise ValueError(f"bins: {bins}; must be 1 or more")
     p, colors = predictions, emotion_colors(predictions.emotions)
-    fig, axes = panel_grid(len(colors), 5, 1.6, 1.75, margin=.5)
+    columns = min(5, len(colors))
+    width, height = max(4, .4+1.55*columns), .5+1.77*-(-len(colors)//columns)
+    fig = Picture(width, height, layout=None)
+    ax = sheet(fig)
     for k, (name, color) in enumerate(colors.items()):
-        _draw_calibration(axes[k], p.probs[:, k], p.target[:, k], bins, color)
-        axes[k].set_title(name)
-    fig.supxlabel('predicted share', fontsize=9)
-    fig.supylabel("mean of people's shares", fontsize=9)
-    fig.suptitle(f'{p.name}: {len(p):,} faces in up to {bins} bins')
+        row, column = divmod(k, columns)
+        panel = Panel(ax, .72+1.55*column, .47+1.77*row, _SIDE, 1.1*_SIDE)
+        ax.text(panel.left, panel.top-.08, name, fontsize=9.5, fontweight='bold')
+        _draw_calibration(panel, p.probs[:, k], p.target[:, k], bins, color)
+    fig.supxlabel('predicted share', fontsize=9, y=.06/height)
+    fig.supylabel("mean of people's shares", fontsize=9, x=.06/width)
+    fig.suptitle(f'{p.name}: {len(p):,} faces in up to {bins} bins', y=1-.06/height)
     return fig
 
 # %% ../nbs/05b_mistakes.ipynb #5bbdbb0c
@@ -91,40 +102,46 @@ def confusion_counts(
     return _dominant(predictions.target).T@_dominant(predictions.probs)
 
 # %% ../nbs/05b_mistakes.ipynb #d51c2cd5
-def _draw_tints(ax, emotions):
-    "A square in the emotion's color beside each name, left and below."
-    at, zero = np.arange(len(emotions)), np.zeros(len(emotions))
-    sides = [(at, zero, ax.get_xaxis_transform(), (0, -7)),
-             (zero, at, ax.get_yaxis_transform(), (-7, 0))]
-    for x, y, along, shift in sides:
-        place = offset_copy(along, ax.figure, *shift, 'points')
-        ax.scatter(x, y, 34, list(emotion_colors(emotions).values()), marker='s',
-                   edgecolors='.3', lw=.5, clip_on=False, transform=place)
+def _draw_names(panel, emotions):
+    "Names left and below, each with a square in the emotion's color."
+    ax, size, tints = panel.ax, dict(fontsize=8), list(emotion_colors(emotions).values())
+    at = np.arange(len(emotions))
+    x, y = panel.place(at, 0)[:, 0], panel.place(0, at)[:, 1]
+    bottom = panel.top+panel.height
+    ax.scatter(np.append(x, 0*y+panel.left-.1), np.append(0*x+bottom+.1, y), 34, tints*2,
+               marker='s', edgecolors='.3', lw=.5)
+    for i, name in enumerate(emotions.names):
+        ax.text(panel.left-.19, y[i], name, ha='right', va='center_baseline', **size)
+        ax.text(x[i], bottom+.19, name, ha='right', va='top', rotation=40,
+                rotation_mode='anchor', **size)
 
 # %% ../nbs/05b_mistakes.ipynb #5cc613a8
-def _draw_matrix(ax, values, texts, emotions):
+def _draw_matrix(panel, values, texts, emotions):
     "A square of shaded cells with texts, emotions on both sides."
-    at, largest = np.arange(len(emotions)), values.max()
-    ax.imshow(values, cmap='Blues', vmin=0, vmax=largest or 1)
-    ax.set_xticks(at, emotions.names, rotation=40, ha='right', rotation_mode='anchor')
-    ax.set_yticks(at, emotions.names)
-    ax.tick_params(length=0, pad=11)
-    ax.spines[:].set_visible(False)
-    for i, j in np.ndindex(values.shape):
-        ax.text(j, i, texts[i][j], ha='center', va='center', fontsize=8,
+    ax, largest, cell = panel.ax, values.max(), panel.width/len(values)
+    left, top, right, bottom = panel.left, panel.top, panel.left+panel.width, panel.top+panel.height
+    ax.imshow(values, cmap='Blues', vmin=0, vmax=largest or 1, aspect='auto',
+              interpolation='nearest', extent=(left, right, bottom, top))
+    for i, j in zip(*np.nonzero(np.array(texts) != '')):
+        ax.text(*panel.place(j, i), texts[i][j], ha='center', va='center', fontsize=8,
                 color='w' if values[i, j] > .6*largest else '.15')
-    for i in at:
-        ax.add_patch(Rectangle((i-.5, i-.5), 1, 1, fill=False, edgecolor='.6', lw=.8))
-    _draw_tints(ax, emotions)
-    ax.set(xlim=(-.5, len(at)-.5), ylim=(len(at)-.5, -.5))
+    diagonal = [Rectangle((left+i*cell, top+i*cell), cell, cell) for i in range(len(values))]
+    ax.add_collection(PatchCollection(
+        diagonal, facecolors='none', edgecolors='.6', linewidths=.8))
+    _draw_names(panel, emotions)
 
 # %% ../nbs/05b_mistakes.ipynb #2336af45
-def _matrix_picture(values, texts, emotions):
-    side = max(4.8, 2.2+.42*len(emotions))
-    fig = Picture(side, side-.5)
-    ax = fig.panels()[0, 0]
-    _draw_matrix(ax, values, texts, emotions)
-    return fig, ax
+def _matrix_picture(values, texts, emotions, xlabel, ylabel, title):
+    n, names = len(emotions), text_width(emotions.names, 8)
+    left, top, side = names+.55, .12+.17*len(title), max(2.6, .428*n)
+    fig = Picture(left+side+.25, top+side+.64*names+.55, layout=None)
+    width, height = fig.get_size_inches()
+    panel = Panel(sheet(fig), left, top, side, side, (-.5, n-.5), (n-.5, -.5))
+    _draw_matrix(panel, values, texts, emotions)
+    panel.ax.text(left+side/2, height-.08, xlabel, fontsize=9, ha='center', va='bottom')
+    panel.ax.text(.08, top+side/2, ylabel, fontsize=9, rotation=90, ha='left', va='center')
+    fig.suptitle('\n'.join(title), y=1-.06/height)
+    return fig
 
 # %% ../nbs/05b_mistakes.ipynb #43ce89ad
 def _face_count(x):
@@ -142,15 +159,13 @@ def confusion(
     p, counts = predictions, confusion_counts(predictions)
     shades = counts/np.maximum(counts.sum(1, keepdims=True), 1e-12)
     texts = [[_face_count(x) for x in row] for row in counts]
-    fig, ax = _matrix_picture(shades, texts, p.emotions)
-    ax.set(xlabel='emotion the model gives most', ylabel='emotion people give most')
     tied = int(((p.target == p.target.max(1, keepdims=True)).sum(1) > 1).sum())
     right = np.trace(counts)/len(p)
     lines = [short_name(p.name), f'{right:.0%} of {len(p):,} faces on the diagonal']
     if tied:
         lines.append(f'{tied:,} with tied votes, divided evenly')
-    fig.suptitle('\n'.join(lines))
-    return fig
+    return _matrix_picture(shades, texts, p.emotions, 'emotion the model gives most',
+                           'emotion people give most', lines)
 
 # %% ../nbs/05b_mistakes.ipynb #628d1b0f
 def mean_transport_plan(
@@ -170,12 +185,11 @@ def error_transport(
     "Of a hundred votes, how many the model gives to one emotion that belong to another."
     p, plan = predictions, mean_transport_plan(predictions, ground_distance)
     texts = [[f'{100*x:.1f}' if x >= .0005 else '' for x in row] for row in plan]
-    fig, ax = _matrix_picture(plan, texts, p.emotions)
-    ax.set(xlabel='emotion with too few votes', ylabel='emotion with too many votes')
     distance = (plan*p.emotions.ground_distance(ground_distance)).sum()
-    fig.suptitle(f"{short_name(p.name)}\n{100*plan.sum():.1f} of 100 votes are misplaced,\n"
-                 f"earth mover's distance {distance:.3f}")
-    return fig
+    lines = [short_name(p.name), f'{100*plan.sum():.1f} of 100 votes are misplaced,',
+             f"earth mover's distance {distance:.3f}"]
+    return _matrix_picture(plan, texts, p.emotions, 'emotion with too few votes',
+                           'emotion with too many votes', lines)
 
 # %% ../nbs/05b_mistakes.ipynb #b0e22837
 def _direction(at, others):
@@ -211,7 +225,7 @@ def _draw_plane(ax, emotions, named=None, radius=5.):
 # %% ../nbs/05b_mistakes.ipynb #ba7c7c7f
 def _draw_arrow(ax, start, end, width, color):
     head = f'simple,head_length={3+width},head_width={3+1.5*width},tail_width={.4+.6*width}'
-    ax.add_patch(FancyArrowPatch(
+    ax.add_artist(FancyArrowPatch( # add_patch would find its limits, which are fixed
         start, end, connectionstyle='arc3,rad=.18', arrowstyle=head, shrinkA=4, shrinkB=4,
         facecolor=color, edgecolor='w', lw=.4, alpha=.85, zorder=2))
 
@@ -222,8 +236,8 @@ def transport_on_plane(
     n:int=20, # arrows; the thickest ones are drawn
 )->Figure:
     "Misplaced votes as arrows in the valence-arousal plane."
-    p, fig = predictions, Picture(8, 5.6)
-    ax, colors = fig.panels()[0, 0], list(emotion_colors(p.emotions).values())
+    p, fig = predictions, Picture(8, 5.6, layout=None)
+    ax, colors = fig.frame(), list(emotion_colors(p.emotions).values())
     area = 30+600*p.target.mean(0)
     at = _draw_plane(ax, p.emotions, radius=np.sqrt(area)/2)
     plan = mean_transport_plan(p)
@@ -274,8 +288,8 @@ def faces_on_plane(
     n:int=100, # arrows, of faces spread evenly over the predictions
 )->Figure:
     "One arrow per face in the valence-arousal plane, from people's mean to the model's."
-    p, fig = predictions, Picture(8, 5.4)
-    ax = fig.panels()[0, 0]
+    p, fig = predictions, Picture(8, 5.4, layout=None)
+    ax = fig.frame()
     at = _draw_plane(ax, p.emotions)
     ax.scatter(*at.T, 16, color='w', edgecolors='.2', lw=.8, zorder=4)
     index = np.linspace(0, len(p)-1, min(n, len(p))).round().astype(int)

@@ -165,7 +165,7 @@ def normalize(self:EmotionModel,
     if images.dtype != torch.uint8:
         raise ValueError(f"images: {images.dtype}; must be uint8, 0 to 255, or what "
                          "model.normalize returns, marked by normalized=True")
-    return (images.float()/255 - self.mean)/self.std
+    return images.float().div_(255).sub_(self.mean).div_(self.std)
 
 # %% ../nbs/00_models.ipynb #625457de
 @patch

@@ -16,7 +16,7 @@ from .core import Registry, Rendered, Table
 from .crowd import fit_crowd
 from .emotions import EmotionSet
 from .intervals import Interval, bootstrap_intervals, bootstrap_means
-from .metrics import METRICS, compute_metrics
+from .metrics import METRICS, compute_metrics, metric_function
 from .predictions import NotComputable, Predictions
 
 # %% ../nbs/04a_people.ipynb #95117711
@@ -63,15 +63,17 @@ VOTE_READERS['posterior'] = lambda votes, crowd: crowd.read
 VOTE_READERS['raw'] = lambda votes, crowd: _mean_reader(votes)
 
 # %% ../nbs/04a_people.ipynb #14117626
-def _against_one(shares, emotions, names):
+def _against_one(shares, emotions, names, block=300):
     "Scores against one vote for each emotion [M,N,C]."
-    n, c = shares.shape
-    rows, one = np.repeat(shares, c, 0), np.tile(np.eye(c), (n, 1))
-    found = compute_metrics(rows, one, emotions, [m for m in names if m != 'emd'], per_sample=True)
-    found = {m: x.reshape(n, c) for m, x in found.items()}
-    if 'emd' in names:
-        found['emd'] = shares@emotions.ground_distance()
-    return np.stack([found[m] for m in names])
+    found, one = np.empty((len(names), *shares.shape)), np.eye(len(emotions))
+    for values, name in zip(found, names):
+        if name == 'emd':
+            values[:] = shares@emotions.ground_distance()
+            continue
+        score = metric_function(name, emotions)
+        for i in range(0, len(shares), block): # in the processor's cache
+            values[i:i+block] = score(shares[i:i+block, None], one)
+    return found
 
 # %% ../nbs/04a_people.ipynb #72034947
 def _distinct(counts):

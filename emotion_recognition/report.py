@@ -194,9 +194,6 @@ def report_text(
     return f'# {predictions.name}\n\n{lead}\n\n{_about(predictions)}\n\n{body}\n'
 
 # %% ../nbs/06a_report.ipynb #d5231422
-def _title(name):
-    return name.replace('_', ' ').capitalize()
-
 def _write(path, data):
     write_atomically(path, lambda file: file.write(data))
 
@@ -220,13 +217,13 @@ def write_report(
     by:Sequence|None=None,       # N names of groups, as for `evaluate`
 )->Findings:
     "Write report.md and figures/, and the figures into TensorBoard."
-    from emotion_recognition import mistakes, viz  # slow to import, and no training needs them
+    from emotion_recognition import curves, mistakes, viz  # slow to import, training needs none
     folder, findings = Path(folder), examine(predictions, by=by)
     figures = mistakes.main_figures(predictions, faces)
     if run and (run/'metrics.jsonl').is_file():
-        figures = dict(training_curves=viz.training_curves(run), **figures)
-    files = {_title(name): f'figures/{name}.png' for name in figures}
-    pictures = {name: viz.png_bytes(figure) for name, figure in figures.items()}
+        figures = dict(training_curves=curves.training_curves(run), **figures)
+    files = {name.replace('_', ' ').capitalize(): f'figures/{name}.png' for name in figures}
+    pictures = viz.png_files(figures)
     for name, png in pictures.items():
         _write(folder/f'figures/{name}.png', png)
     _write(folder/'report.md', report_text(findings, predictions, files).encode())
@@ -398,12 +395,13 @@ def compare_runs(
     **options, # of `compare`: primary, margins
 )->tuple[Comparison, Path]: # the folder that now holds comparison.md and comparison.png
     "Compare several runs face by face."
-    from emotion_recognition.viz import forest_plot, png_bytes
+    from emotion_recognition import curves, viz
     found = _named_apart([evaluated_run(run, overrides)[0] for run in runs], runs)
     parents = {Path(run).expanduser().absolute().parent for run in runs}
     folder = parents.pop() if len(parents) == 1 else Path.cwd()
     compared = compare(*found, **options)
-    _write(folder/'comparison.png', png_bytes(forest_plot({p.name: evaluate(p) for p in found})))
+    forest = curves.forest_plot({p.name: evaluate(p) for p in found})
+    _write(folder/'comparison.png', viz.png_bytes(forest))
     _write(folder/'comparison.md', _comparison_text(compared, found).encode())
     return compared, folder
 

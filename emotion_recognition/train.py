@@ -199,7 +199,11 @@ def seed_epoch(self:Trainer):
 def seed_batch(self:Trainer):
     "Draw the same in this batch, whatever happened before it."
     place = [self.seed, self.epoch, self.batch_number, self.process.rank]
-    torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+    seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
+    if self.process.device.type == 'cpu':
+        torch.default_generator.manual_seed(seed) # the other devices take longer
+    else:
+        torch.manual_seed(seed)
 
 # %% ../nbs/03_train.ipynb #00314af8
 @patch

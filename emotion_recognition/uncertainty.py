@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports scipy.stats when that is used
 import torch
 from fastcore.basics import patch
 from scipy.special import entr, logsumexp, softmax
-from scipy.stats import binom, rankdata
 from torch.nn.functional import interpolate
 
 from .calibration import cross_fitted_temperature
@@ -157,7 +157,7 @@ def vote_noise(
     "Expected total variation between the shares and those of votes drawn from them."
     n = np.broadcast_to(np.asarray(votes, float), len(probs))[:, None]
     k = np.floor(n*probs)+1
-    deviation = 2*k*(1-probs)*binom.pmf(k, n, probs) # of the counts
+    deviation = 2*k*(1-probs)*scipy.stats.binom.pmf(k, n, probs) # of the counts
     return (deviation/n).sum(1)/2
 
 # %% ../nbs/04e_uncertainty.ipynb #4bac08a2
@@ -260,7 +260,7 @@ def auroc(
 )->float:                # 0 to 1
     "Probability that a strange image has the higher score; ties count half."
     n, m = len(ordinary), len(strange)
-    ranks = rankdata(np.concatenate([ordinary, strange]))[n:]
+    ranks = scipy.stats.rankdata(np.concatenate([ordinary, strange]))[n:]
     return float((ranks.sum()-m*(m+1)/2)/(n*m))
 
 # %% ../nbs/04e_uncertainty.ipynb #c6177a1d
