@@ -9,8 +9,8 @@ __all__ = ['Crowd', 'fit_crowd']
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # imports scipy.sparse when that is used
 from fastcore.basics import patch
-from scipy.sparse import csr_matrix
 from scipy.special import gammaln, psi
 
 # %% ../nbs/03e_crowd.ipynb #f2f35fce
@@ -33,7 +33,8 @@ def _lookup(votes):
     counts = _with_total(votes).astype(int)
     (n, columns), u = counts.shape, int(counts.max())+1
     where = (counts+u*np.arange(columns)).ravel()
-    ones = csr_matrix((np.ones(len(where)), where, np.arange(n+1)*columns), (n, columns*u))
+    parts = np.ones(len(where)), where, np.arange(n+1)*columns
+    ones = scipy.sparse.csr_matrix(parts, (n, columns*u))
     return ones, np.arange(u)
 
 # %% ../nbs/03e_crowd.ipynb #7c4aa4fb

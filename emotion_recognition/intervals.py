@@ -11,7 +11,7 @@ __all__ = ['MIN_FACES', 'MAX_UNITS', 'Interval', 'unit_index', 'unit_sums', 'gro
 from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
-from scipy import sparse
+import scipy  # imports scipy.sparse when that is used
 from scipy.special import ndtr, ndtri, stdtrit  # scipy.stats takes long to import
 
 # %% ../nbs/03d_intervals.ipynb #876683e7
@@ -56,8 +56,8 @@ def unit_sums(
     "Sums over the faces of each unit."
     if count == len(values) and (index[:-1] < index[1:]).all(): # a face for each unit
         return values
-    which = sparse.csr_matrix((np.ones(len(index)), (index, np.arange(len(index)))),
-                              (count, len(index)))
+    places = index, np.arange(len(index))
+    which = scipy.sparse.csr_matrix((np.ones(len(index)), places), (count, len(index)))
     return which@values
 
 # %% ../nbs/03d_intervals.ipynb #15d86177

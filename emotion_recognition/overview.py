@@ -14,8 +14,6 @@ from typing import Callable, Sequence
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .columns import DataError, read_columns
 from .core import Rendered, Table, sections, write_atomically
@@ -117,6 +115,8 @@ def _inseparable(faces):
     pictures = faces.ids if faces.digest is None else faces.digest
     if faces.group is None:
         return list(pictures)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components  # slow to import, seldom needed
     groups, group = np.unique(faces.group, return_inverse=True)
     _, picture = np.unique(pictures, return_inverse=True)
     links = coo_array((np.ones(len(group)), (group, len(groups)+picture)),
