@@ -19,6 +19,7 @@ from .compare import *
 from .config import *
 from .core import *
 from .crowd import *
+from .curves import *
 from .data import *
 from .data_commands import *
 from .demo import *
@@ -63,6 +64,7 @@ from .readers import *
 from .report import *
 from .roles import *
 from .settings import *
+from .sheets import *
 from .signals import *
 from .strict_yaml import *
 from .sweep import *
