@@ -292,14 +292,19 @@ def limit():
 
 def removed():
     "The run folder is removed at random moments: exit code 1, one line that names it"
-    _, seconds = whole()
-    for trial in range(10):
-        run, process = begin(f'removed-{trial}', until='config.yaml')
-        time.sleep(random.uniform(0, .9*seconds))
-        run.rename(run.with_name(f'{run.name}-moved')) # at once, as rmtree cannot
+    reference, seconds = whole()
+    for trial in range(20):
+        run, process = begin(f'removed-{trial}')
+        # the first ones at the very beginning, the last ones as the run ends, or after it
+        time.sleep(random.uniform(0, seconds) if 5 <= trial < 15 else seconds*(trial >= 15))
+        moved = run.with_name(f'{run.name}-moved')
+        run.rename(moved) # at once, as rmtree cannot
         code, _, err = process.finish()
         right = code == 1 and err.count('\n') == 1 and str(run) in err
-        yield dict(wrong=[] if right else [f'exit {code}, {err[-500:]}'], line=err.strip())
+        right |= code == 0 and not err and not differences(moved, reference) # it was finished
+        wrong = [] if right else [f'exit {code}, {err[-500:]}']
+        wrong += [f'made {run.name} again'] if run.exists() else []
+        yield dict(wrong=wrong, code=code, line=err.strip())
 
 
 def starts():

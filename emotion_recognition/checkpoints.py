@@ -39,9 +39,10 @@ class Checkpoint(Callback):
     ):
         self.folder, self.watch, self.minutes = Path(folder), watch, minutes
         self.kept = '' # what `last/` has reached, in words
+        self.there = False # whether the run folder was seen
 
     def before_epoch(self, trainer):
-        self.saved = trainer.seconds
+        self.saved, self.there = trainer.seconds, self.there or self.folder.is_dir()
 
     def after_epoch(self, trainer):
         better = self.watch.better(trainer.record)
@@ -76,10 +77,11 @@ def keep(self:Checkpoint,
     write:Callable, # is called with an empty folder to fill
 ):
     "Replace a folder; `TrainingError` if there is no room, or the run folder is gone."
-    if self.kept and not self.folder.is_dir():
+    if self.there and not self.folder.is_dir():
         raise folder_gone(self.folder)
     try:
         write_folder(self.folder/name, write)
+        self.there = True
     except (OSError, SafetensorError, RuntimeError) as e: # each writer has its own error
         if not self.folder.exists():
             raise folder_gone(self.folder) from None

@@ -42,6 +42,9 @@ class EmotionSet:
 # %% ../nbs/00_emotions.ipynb #c13bbe68
 def _check_names(names):
     "Raise `ValueError` unless there are two names or more, each once."
+    other = [name for name in names if not isinstance(name, str)]
+    if other:
+        raise ValueError(f"names: {other[0]!r} is no text; every emotion must have a name")
     twice = sorted({name for name in names if names.count(name) > 1})
     if len(names) < 2:
         raise ValueError(f"names: {list(names)}; an EmotionSet needs 2 or more")

@@ -25,6 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import emotion_recognition
 from .augmentation import varied_by
+from .checkpoints import folder_gone
 from emotion_recognition.config import (
     Config,
     config_text,
@@ -228,6 +229,17 @@ def environment(
         threads=torch.get_num_threads(), faces_varied_by=varied_by(process.device),
         seed=config.seed, data=data)
 
+# %% ../nbs/07_experiment.ipynb #0f4cc2d6
+def _note_variation(record, earlier):
+    "Say, and keep in a resumed run's record, that something else varies its faces now."
+    now = record['faces_varied_by']
+    known = str(earlier.get('faces_varied_by', now)) # versions before did not write it
+    before = known.rpartition(', then ')[2]
+    record['faces_varied_by'] = known if before == now else f'{known}, then {now}'
+    if before != now:
+        print(f'  {before} has varied the faces so far, from here {now} does: the weights will '
+              f'not be, to the bit, those of a run with {before} alone')
+
 # %% ../nbs/07_experiment.ipynb #2dd69599
 def _device_text(device):
     gpu = device.type == 'cuda'
@@ -329,6 +341,8 @@ def _begin(config, faces, process, folder, position, notes):
     if config.train.balance:
         record['balance'], line = describe_balance(faces['train'], config.train.balance)
         print(f'  {line}')
+    if position and config.data.augment:
+        _note_variation(record, Run(folder).environment)
     _write(folder/'config.yaml', config_text(config))
     _write(folder/'environment.json', f'{json.dumps(record, indent=2)}\n')
     state = f', resumes after {position}' if position else ''
@@ -336,7 +350,13 @@ def _begin(config, faces, process, folder, position, notes):
         state = ', nothing to resume: starts anew'
     print(f'run folder: {folder}{state}', flush=True)
 
+def _check_there(folder):
+    "What writes into a folder also makes it; a run folder that is gone is not made again."
+    if not folder.is_dir():
+        raise folder_gone(folder)
+
 def _write(path, text):
+    _check_there(path.parent)
     write_atomically(path, lambda file: file.write(text.encode()))
 
 # %% ../nbs/07_experiment.ipynb #7cf9cc70
@@ -347,6 +367,7 @@ def _finish(trainer, config, faces, folder):
     found = predict_by_best(trainer, config, faces, folder)
     if not trainer.process.first:
         return
+    _check_there(folder)
     if 'choose' in found:
         found['choose'].save(folder/'choosing.npz')
     predictions = found['valid']

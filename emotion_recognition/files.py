@@ -74,11 +74,14 @@ def check_numbers(
 def read_json_lines(
     path:Path,
 )->list[dict[str, float]]: # one per line
-    "Names and numbers of every line; `FileError` names the file and the line."
+    "A run's records, names and numbers; `FileError` names the file and the line."
     records = []
     for number, line in enumerate(read_text_file(path).splitlines(), 1):
         where = f'{path}: record {number}'
-        records.append(check_numbers(parse_json(line, where), where))
+        record = check_numbers(parse_json(line, where), where)
+        if 'epoch' not in record:
+            raise FileError(f'{where} has no epoch; must be as the run wrote it')
+        records.append(record)
     return records
 
 # %% ../nbs/00_files.ipynb #c5cde3eb
