@@ -7,7 +7,7 @@
 
 Input N of a reader is the same on every run. A fault is an error that is not this library's or
 does not say where, a crash, over 10 seconds of the processor, or over 1.5 GB. The exit code is 1
-if there is one.
+if there is one. The readers run as always, but in one thread, in memory, and keep no scan.
 """
 import argparse
 import contextlib
@@ -19,7 +19,6 @@ import pickle
 import random
 import re
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -30,14 +29,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import timm
 import torch
+import yaml
 from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save_file
 
 import emotion_recognition
+from emotion_recognition import index, pack
 from emotion_recognition.checkpoints import Checkpoint
 from emotion_recognition.config import emotion_set, load_config
+from emotion_recognition.core import write_atomically
 from emotion_recognition.data import READERS, guess_reader, open_dataset
 from emotion_recognition.emotions import FERPLUS8, EmotionSet
 from emotion_recognition.folders import check_same_faces
@@ -54,7 +57,8 @@ from emotion_recognition.report import Run
 from emotion_recognition.train import Trainer, Watch
 from emotion_recognition.weights import read_weights
 
-SECONDS, MEGABYTES, BLOCK = 10, 1500, 200 # of an input, of an input, inputs per process
+SECONDS, MEGABYTES = 10, 1500   # that an input may take
+BLOCK, TOGETHER = 2500, 500      # inputs per process; faces that are opened at once
 OURS = str(Path(emotion_recognition.__file__).parent)
 EMOTIONS = EmotionSet(['glad', 'sad', 'calm'])
 
@@ -147,7 +151,8 @@ def picture(kind, mode='RGB', **options):
     return file.getvalue()
 
 
-# Readers: name -> a function of a folder that returns how an input is made, and how it is read
+# Readers: name -> a function of a folder that returns how an input is made, how it is read, and
+# for some how many inputs are read at once: a list of 'taken' and 'refused'
 
 READ = {}
 
@@ -175,11 +180,12 @@ def same_png(rng, data):
     return b''.join(parts)
 
 
-@reader('jpeg', 'png', 'gif', 'webp', 'bmp', 'tiff', 'ppm')
+@reader('jpeg', 'png', 'gif', 'webp', 'bmp', 'tiff', 'ppm', 'avif')
 def pictures(folder, name):
     modes = dict(jpeg=['RGB', 'L', 'CMYK'], png=['RGB', 'P', 'RGBA', 'I;16', '1'],
                  gif=['P', 'L'], webp=['RGB', 'RGBA'], bmp=['RGB', 'P', '1'],
-                 tiff=['RGB', 'F', 'I;16', 'CMYK', 'LAB', 'RGBA'], ppm=['RGB', 'L'])[name]
+                 tiff=['RGB', 'F', 'I;16', 'CMYK', 'LAB', 'RGBA'], ppm=['RGB', 'L'],
+                 avif=['RGB', 'RGBA'])[name]
     whole = []
     for mode in modes:
         base = 'L' if mode == 'I;16' else mode
@@ -213,12 +219,15 @@ def put(path, data):
 
 @reader('prob_rank.txt', 'votes.txt', 'val.npy')
 def fused(folder, name):
-    root, shares = folder/'fused', ' '.join(['0.1']*7+['0.05']*6)
-    faces_in(root/'train_set/images', 1)
-    notes = root/'train_set/annotations'
-    texts = {'prob_rank.txt': shares.encode(), 'votes.txt': b','.join([b'3']*13)}
-    put(notes/'0_prob_rank.txt', texts['prob_rank.txt'])
+    texts = {'prob_rank.txt': b' '.join([b'0.1']*7+[b'0.05']*6),
+             'votes.txt': b','.join([b'3']*13)}
     number = np.float64(.25)
+    def fill(root, n):
+        faces_in(root/'train_set/images', n)
+        for i in range(n):
+            for kind, text in texts.items():
+                put(root/f'train_set/annotations/{i}_{kind}', text)
+        return root
     def npy(array):
         file = io.BytesIO()
         np.save(file, array, allow_pickle=True)
@@ -228,10 +237,16 @@ def fused(folder, name):
             return damage(rng, texts[name])
         odd = [vary_array(rng, np.array(number)), np.array([None, {}]), np.array('.25')]
         return sometimes(rng, .3, lambda: npy(rng.choice(odd)), lambda: damage(rng, npy(number)))
-    def read(data):
-        put(notes/f'0_{name}', data)
-        return open_dataset('affectnet_fused', root)[0]
-    return make, read
+    def open_with(root, inputs, **how):
+        for i, data in enumerate(inputs):
+            put(root/f'train_set/annotations/{i}_{name}', data)
+        return open_dataset('affectnet_fused', root, **how)
+    one, many = fill(folder/'one', 1), fill(folder/'many', TOGETHER+1) # the last one stays whole
+    def read_many(inputs):
+        faces = open_with(many, inputs, on_bad='skip')
+        wrong = {face for face, reason in faces.skipped if reason}
+        return ['refused' if str(i) in wrong else 'taken' for i in range(len(inputs))]
+    return make, lambda data: open_with(one, [data])[0], read_many
 
 
 def cells(rng, rows):
@@ -351,7 +366,8 @@ def layouts(folder, name):
     path = root/place if name in ('fer2013.csv', 'rafdb', 'expw') else root
     def read(data):
         put(root/place, data)
-        return open_dataset(guess_reader(path), path, on_bad='skip')[0]
+        how = dict(valid_share=.5) if name == 'expw' else {} # it comes without a split
+        return open_dataset(guess_reader(path), path, on_bad='skip', **how)[0]
     return text_table(rows[name]), read
 
 
@@ -360,13 +376,24 @@ def yaml_files(folder, name):
     from emotion_recognition.config import config_text
     values = load_config('base').model_dump(mode='json')
     whole = config_text(load_config('base')).encode()
-    short = b'data:\n  name: table\n  path: x.csv\n  emotions: [glad, sad]\nloss: {kl: .5}\n'
+    keys = [(section, key) for section, inside in values.items() if isinstance(inside, dict)
+            for key in inside]
+    def some(rng):
+        found = {}
+        for section, key in rng.sample(keys, 6):
+            found.setdefault(section, {})[key] = values[section][key]
+        return found
     def make(rng):
-        return sometimes(rng, .4, lambda: json.dumps(vary(rng, values)).encode(),
-                         lambda: damage(rng, rng.choice([whole, short])))
+        if rng.random() < .05:
+            return damage(rng, whole)
+        write = rng.choice([json.dumps, yaml.safe_dump])
+        if rng.random() < .5:
+            return damage(rng, write(some(rng)).encode())
+        return json.dumps(vary(rng, some(rng))).encode()
     def read(data):
         put(folder/'c.yaml', data)
-        return config_text(load_config(str(folder/'c.yaml')))
+        found = load_config(str(folder/'c.yaml'))
+        return config_text(found) if len(data) % 4 == 0 else repr(found) # that takes longer
     return make, read
 
 
@@ -410,7 +437,8 @@ def predictions(folder, name):
         else:
             some[key] = vary_array(rng, some[key])
         file = io.BytesIO()
-        np.savez_compressed(file, **some)
+        sometimes(rng, .2, lambda: np.savez_compressed(file, **some),
+                  lambda: np.savez(file, **some))
         return file.getvalue()
     def make(rng):
         return sometimes(rng, .6, lambda: varied(rng), lambda: damage(rng, whole))
@@ -444,10 +472,27 @@ def records(folder, name):
     return make, read
 
 
+class Backbone(torch.nn.Module):
+    "As small as one of timm's can be: the time goes into reading, not into making weights."
+    num_features = head_hidden_size = 4
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)).mean((2, 3))
+
+
+@timm.models.register_model
+def test_tiny(pretrained=False, num_classes=0, **options):
+    return Backbone(**options)
+
+
 @reader('config.json', 'model.safetensors', 'weights.pth', 'weights.safetensors')
 def models(folder, name):
     best = folder/'best'
-    model = create_model('test_resnet', EMOTIONS, image_size=32)
+    model = create_model('test_tiny', EMOTIONS, image_size=32)
     model.save_pretrained(best)
     tensors = model.state_dict()
     config, whole = (best/'config.json').read_bytes(), (best/'model.safetensors').read_bytes()
@@ -467,7 +512,8 @@ def models(folder, name):
             return sometimes(rng, .3, lambda: pth(rng), lambda: damage(rng, pth(rng)))
         if name == 'weights.safetensors':
             return damage(rng, some)
-        return damage(rng, whole[:header])+whole[header:]
+        return sometimes(rng, .8, lambda: damage(rng, whole[:header])+whole[header:],
+                         lambda: whole[:header]+damage(rng, whole[header:]))
     def read(data):
         if name.startswith('weights'):
             put(folder/name, data)
@@ -480,7 +526,7 @@ def models(folder, name):
 @reader('trainer.pt')
 def checkpoints(folder, name):
     faces = open_dataset('synthetic', split='train', n_train=8, face_size=16)
-    model = create_model('test_resnet', faces.emotions, image_size=32)
+    model = create_model('test_tiny', faces.emotions, image_size=32)
     loader = create_loader(faces, 4, 32)
     watch = Watch('kl')
     trainer = Trainer(model, create_loss('kl', faces.emotions), create_optimizer(model),
@@ -553,75 +599,133 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1000
 
 
-def attempt(read, data):
-    "taken, refused, or the fault."
+def bounded(read, data):
+    "What reading returns, or the error; a text if it took too much."
     before = peak()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            read(data)
-        result = 'taken'
+            result = read(data)
     except BaseException as e:
-        result = 'refused' if is_ours(e) else f'{type(e).__name__}: {str(e)[:200]}'
-        if ALONE and result == 'refused':
-            print(f'refused: {e}')
-        elif ALONE:
-            traceback.print_exc()
+        result = e
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return result if peak()-before < MEGABYTES else f'{peak()-before:.0f} MB'
+    return result if peak()-before < MEGABYTES else MemoryError(f'{peak()-before:.0f} MB')
 
 
-def run(name, first, last, folder, sending):
-    "Send the result of each input, in a process of its own."
+def attempt(read, data):
+    "taken, refused, or the fault."
+    error = bounded(read, data)
+    if not isinstance(error, BaseException):
+        return 'taken'
+    if ALONE:
+        traceback.print_exception(error)
+    return 'refused' if is_ours(error) else f'{type(error).__name__}: {str(error)[:200]}'
+
+
+def attempt_all(read, read_many, inputs):
+    "Of each input taken, refused or the fault; of many at once, if none makes that fail."
+    if read_many and len(inputs) > 1:
+        found = bounded(read_many, inputs)
+        if not isinstance(found, BaseException):
+            return found
+    return [attempt(read, data) for data in inputs]
+
+
+def hurry():
+    "Leave out what an input does not change."
+    os.fsync = lambda file: None # nothing has to outlive this process
+    index.save_columns = lambda *what: None # nor may an input find the scan of another
+    index.in_threads = lambda work, parts: map(work, parts)
+    open_pictures = pack.open_dataset
+    pack.open_dataset = lambda *what, known=[], **how: (
+        known or known.append(open_pictures(*what, **how)) or known)[0]
+
+
+def run(name, first, last, together, folder, results, sending):
+    "Note what becomes of each input, in a process of its own."
     signal.signal(signal.SIGPROF, too_slow)
     os.environ['EMOREC_CACHE'] = str(folder/'cache')
     torch.set_num_threads(1)
-    make, read = READ[name](folder, name)
-    sending.send((first-1, 'ready'))
+    make, read, *many = READ[name](folder, name)
+    hurry()
+    if not ALONE: # libtiff writes there what it thinks of a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sending.send(None)
     used = int(Path('/proc/self/statm').read_text().split()[0])*os.sysconf('SC_PAGE_SIZE')
     resource.setrlimit(resource.RLIMIT_AS, (used+4*2**30,)*2)
-    for number in range(first, last):
-        shutil.rmtree(folder/'cache/scans', ignore_errors=True) # files change faster than clocks
-        data = make(random.Random(f'{name} {number}'))
-        sending.send((number, attempt(read, data)))
+    for start in range(first, last, together if many else 1):
+        numbers = range(start, min(last, start+(together if many else 1)))
+        inputs = [make(random.Random(f'{name} {number}')) for number in numbers]
+        found = attempt_all(read, *(many or [None]), inputs)
+        for number, result in zip(numbers, found):
+            results[number] = RESULTS.index(result) if result in RESULTS else FAULT
+            if results[number] == FAULT:
+                sending.send((number, result))
+
+
+RESULTS = ['not read', 'taken', 'refused'] # a byte for each input, which outlives a crash
+FAULT = len(RESULTS)
+
+
+class Shared:
+    "A number for each input of a block."
+    def __init__(self, first, last):
+        self.first, self.values = first, multiprocessing.RawArray('b', last-first)
+
+    def __getitem__(self, number):
+        return self.values[number-self.first]
+
+    def __setitem__(self, number, value):
+        self.values[number-self.first] = value
+
+
+def process_of(name, first, last, together, results):
+    "Read inputs in a process; its exit code, and the faults that it saw."
+    faults = {}
+    with tempfile.TemporaryDirectory(prefix='fuzz', dir=SCRATCH) as folder:
+        receiving, sending = multiprocessing.Pipe(False)
+        process = multiprocessing.Process(target=run, args=(
+            name, first, last, together, Path(folder), results, sending))
+        process.start()
+        sending.close()
+        try:
+            receiving.recv()
+        except EOFError:
+            raise SystemExit(f'{name}: could not be prepared') from None
+        with contextlib.suppress(EOFError):
+            while True:
+                number, fault = receiving.recv()
+                faults[number] = fault
+        process.join()
+    return process.exitcode, faults
 
 
 def block(name, first, last):
-    "Results of some inputs: number -> what became of it."
-    results, at = {}, first
+    "What became of some inputs, and the faults by their numbers."
+    results, faults = Shared(first, last), {}
+    at, together = first, TOGETHER
     while at < last:
-        with tempfile.TemporaryDirectory(prefix='fuzz', dir=SCRATCH) as folder:
-            receiving, sending = multiprocessing.Pipe(False)
-            process = multiprocessing.Process(target=run,
-                                              args=(name, at, last, Path(folder), sending))
-            process.start()
-            sending.close()
-            with contextlib.suppress(EOFError):
-                number, result = receiving.recv()
-                while True:
-                    number, result = receiving.recv()
-                    results[number] = result
-            process.join()
-        if not results and process.exitcode == 1:
-            raise SystemExit(f'{name}: could not be prepared')
-        at = max(results, default=first-1)+1
-        if at < last: # the process died of this input
-            results[at] = f'exit code {process.exitcode}'
+        end = last if together > 1 else min(at+TOGETHER, last)
+        code, found = process_of(name, at, end, together, results)
+        faults |= found
+        at = next((number for number in range(at, end) if not results[number]), end)
+        if at < end and together == 1: # the process died of this input
+            faults[at] = f'exit code {code}'
+            results[at] = FAULT
             at += 1
-    return results
+        together = 1 if at < end and together > 1 else TOGETHER # of which one?
+    return results.values, faults
 
 
 def fuzz(name, first, last, row):
     "Add the results of inputs to a row of the table."
     started = time.monotonic()
-    results = block(name, first, last)
+    results, faults = block(name, first, last)
     row['inputs'] = row.get('inputs', 0)+len(results)
-    for kind in ('taken', 'refused'):
-        row[kind] = row.get(kind, 0)+sum(result == kind for result in results.values())
-    faults = {number: result for number, result in results.items()
-              if result not in ('taken', 'refused')}
+    for i, kind in enumerate(RESULTS[1:], 1):
+        row[kind] = row.get(kind, 0)+sum(result == i for result in results)
     row['faults'] = row.get('faults', 0)+len(faults)
     row['seconds'] = round(row.get('seconds', 0)+time.monotonic()-started, 1)
     for number, fault in faults.items():
@@ -648,7 +752,8 @@ def main():
                 continue
             fuzz(name, first, min(first+BLOCK, args.first+args.inputs), row)
             if args.out:
-                args.out.write_text(json.dumps(table, indent=1)+'\n')
+                text = json.dumps(table, indent=1)+'\n'
+                write_atomically(args.out, lambda file: file.write(text.encode())) # noqa: B023
     for name, row in table.items():
         print(f"{name:>20}", *(f'{row[key]:>9,} {key}' for key in row))
     return int(any(row['faults'] for row in table.values()))
