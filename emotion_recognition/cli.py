@@ -21,16 +21,15 @@ if __name__ == '__main__' and '__file__' in globals() or 'emorec_' in sys.argv[0
 
 # %% ../nbs/10_cli.ipynb #6fc83714
 import json
-import os
 import signal
 import textwrap
-import threading
 from functools import partial
 from pathlib import Path
 
 import emotion_recognition
 from emotion_recognition.command import (
     COMMANDS,
+    MAX_PIXELS,
     command,
     create_parser,
     end_command,
@@ -39,6 +38,7 @@ from emotion_recognition.command import (
     take_keys,
 )
 from .core import Table, unknown_name
+from .signals import stop_at_eof
 
 # %% ../nbs/10_cli.ipynb #d0b83b26
 def _show(tables, notes=None):
@@ -49,16 +49,6 @@ def _show(tables, notes=None):
         if notes and title in notes:
             print(f'{notes[title]}\n')
         table.show() if isinstance(table, Table) else print(table)
-
-# %% ../nbs/10_cli.ipynb #53d4625e
-def _stop_at_eof():
-    "Interrupt this process when standard input ends."
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    def wait():
-        while os.read(0, 4096):
-            pass
-        signal.raise_signal(signal.SIGINT)
-    threading.Thread(target=wait, daemon=True).start()
 
 # %% ../nbs/10_cli.ipynb #9b47023a
 def _presets():
@@ -96,17 +86,20 @@ presets:
 keys: see the page Configuration; a run's config.yaml lists all of them with their values''')
 def _train(args):
     if args.stop_at_eof:
-        _stop_at_eof()
+        stop_at_eof()
     import torch.distributed as dist
     try:
         run = _run(args.words)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+    from emotion_recognition.folders import unless_gone
     from emotion_recognition.processes import torchrun_rank
     if not torchrun_rank(): # alone, or the first of several
+        with unless_gone(run.folder):
+            tables = run.tables()
         print('\nValidation faces, by the weights of the best epoch:\n')
-        _show(run.tables())
+        _show(tables)
         print(f'\nrun folder: {run.folder}')
 
 emorec_train = partial(run_command, 'train')
@@ -296,7 +289,7 @@ def _is_one_video(paths, every):
     return bool(videos)
 
 # %% ../nbs/10_cli.ipynb #e9f8ac74
-@command('predict', 'Predict how people would share out their votes for photographs or a video.',
+_PREDICT = (
     option('words', nargs='+', metavar='MODEL|PATH',
            help='a run folder, a saved model or a hub name first (default: the model of this '
                 'package), or several to average; then images and folders, or one video'),
@@ -314,9 +307,13 @@ def _is_one_video(paths, every):
            help='average over each face and its mirror image; twice the time'),
     option('--backend', choices=['auto', 'torch', 'onnx', 'openvino'], default='auto',
            help='what computes the shares (default: auto, the fastest)'),
+    MAX_PIXELS,
     option('--strict', action='store_true', help='stop at the first image that cannot be read'),
-    option('--every', type=int, metavar='N', help='of a video, take every N-th frame (default: 1)'),
-    examples='''
+    option('--every', type=int, metavar='N', help='of a video, take every N-th frame (default: 1)'))
+
+# %% ../nbs/10_cli.ipynb #c7b1e0d4
+@command('predict', 'Predict how people would share out their votes for photographs or a video.',
+    *_PREDICT, examples='''
   emorec_predict photo.jpg                                     the model of this package
   emorec_predict runs/default/resnet18-kl-0 photos/            a run, a folder
   emorec_predict runs/a/best runs/b/best photos/ --mirrored    two models averaged
@@ -334,7 +331,7 @@ def _predict(args):
     if _is_one_video(paths, args.every):
         found = predict_video(paths[0], models, every=args.every or 1, **how)
     else:
-        found = predict(paths, models, strict=args.strict, **how)
+        found = predict(paths, models, strict=args.strict, max_pixels=args.max_pixels, **how)
     if args.out:
         found.save(args.out, form)
     else:
@@ -377,14 +374,14 @@ emorec_export = partial(run_command, 'export')
            help='where the page is, or the next free one (default: 7860)'),
     option('--host', default='127.0.0.1', metavar='ADDRESS',
            help='who can reach it (default: 127.0.0.1, this machine alone)'),
-    examples='''
+    MAX_PIXELS, examples='''
   emorec_demo                                   the model of this package
   emorec_demo runs/default/resnet18-kl-0        a run
   emorec_demo --port 8000                       another port''')
 def _demo(args):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from emotion_recognition.demo import Demo
-    with Demo(args.model, host=args.host, port=args.port) as demo:
+    with Demo(args.model, host=args.host, port=args.port, max_pixels=args.max_pixels) as demo:
         for note in demo.notes:
             print(f'emorec_demo: {note}', file=sys.stderr)
         print(f'{demo.url}  (Ctrl-C ends it)', flush=True)
