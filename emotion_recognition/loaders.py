@@ -119,7 +119,7 @@ class _FromFiles(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, i):
-        return self.fit(self.dataset.read(i)).contiguous()
+        return torch.from_numpy(np.ascontiguousarray(self.fit(self.dataset.read(i)).numpy()))
 
 def _in_pack(dataset, image_size):
     "The squares of a data set's pack; None if it has none, or of another size."
@@ -185,11 +185,11 @@ def images(self:FaceLoader,
 )->torch.Tensor:        # uint8 [B,3,S,S], as read
     "Some faces, from memory, from a pack or from files."
     if self.resident is not None:
-        return self.resident[index.to(self.device)]
+        return self.resident.index_select(0, index.to(self.device)) # row by row, not by pixels
     if self.packed is not None:
         images = self.packed.read(index.numpy())
     else:
-        images = torch.stack([self.files[i] for i in index.tolist()])
+        images = torch.from_numpy(np.stack([self.files[i].numpy() for i in index.tolist()]))
     return images.pin_memory() if self.device.type == 'cuda' else images
 
 @patch
