@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['pack_folder', 'make_pack', 'open_packed']
 
-# %% ../nbs/02d_pack.ipynb #8244590a
+# %% ../nbs/02d_pack.ipynb #b75a468e
 import hashlib
 import json
 import os
 import shutil
-import threading
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -22,26 +21,24 @@ import pyarrow as pa
 from fastcore.basics import patch
 
 from .columns import DataError
-from .core import cache_folder, progress
+from .core import cache_folder
 from emotion_recognition.data import (
     READERS,
     FaceDataset,
     Split,
     Squares,
-    create_transform,
     open_dataset,
     register_readers,
+    square_bytes,
 )
 from .emotions import EmotionSet
 from emotion_recognition.index import (
     Files,
-    ScannedFace,
     each_picture,
-    in_threads,
     load_columns,
-    pictures_up_to,
     save_columns,
-    scan_image,
+    scan_rows,
+    scan_source,
 )
 from .pictures import PIXELS_LIMIT, Region, is_image_name
 
@@ -66,14 +63,14 @@ def pack_folder(
     digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     return cache_folder()/'packs'/f'{path.stem}-{split}-{image_size}-{digest}'
 
-# %% ../nbs/02d_pack.ipynb #db067200
+# %% ../nbs/02d_pack.ipynb #4b1910a4
 class _Writer:
     "Appends squares to a file; for `each_picture`."
     def __init__(self, folder, image_size):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.fit, self.image_size = folder, create_transform(image_size), image_size
-        self.bytes = 3*image_size**2
-        self.lock, self.told, self.new = threading.Lock(), 0, []
+        self.folder, self.image_size = folder, image_size
+        self.fit, self.bytes = partial(square_bytes, image_size=image_size), 3*image_size**2
+        self.told, self.new = 0, []
         self.digests = open(folder/'digests.sha1', 'a+b')
         self.squares = open(folder/'squares.u8', 'a+b')
         self._resume()
@@ -87,7 +84,7 @@ class _Writer:
         self.at = {known[16*i:16*i+16]: i for i in range(n)}
         self.count = n
 
-# %% ../nbs/02d_pack.ipynb #0c1419d4
+# %% ../nbs/02d_pack.ipynb #4b2b02c7
 @patch
 def expect(self:_Writer, n):
     "Check that `n` squares fit on the disk, and say how large they are."
@@ -101,19 +98,16 @@ def expect(self:_Writer, n):
         print(f"packing {n:,} faces of {self.image_size} pixels: {needed/1e9:.2f} GB", flush=True)
 
 @patch
-def take(self:_Writer, digest, pixels):
+def take(self:_Writer, digest, square):
     "Append the square of a picture, unless it is there."
     if digest in self.at:
         return
-    square = self.fit(pixels).numpy().tobytes()
-    with self.lock:
-        if digest not in self.at:
-            self.squares.write(square)
-            self.at[digest] = self.count
-            self.count += 1
-            self.new.append(digest)
-            if len(self.new) >= 1000:
-                self.keep()
+    self.squares.write(square)
+    self.at[digest] = self.count
+    self.count += 1
+    self.new.append(digest)
+    if len(self.new) >= 1000:
+        self.keep()
 
 # %% ../nbs/02d_pack.ipynb #d84cc308
 @patch
@@ -131,23 +125,18 @@ def close(self:_Writer):
     self.squares.close()
     self.digests.close()
 
-# %% ../nbs/02d_pack.ipynb #d163e38b
+# %% ../nbs/02d_pack.ipynb #cf8268a9
 def _add_missing(writer, faces):
     "Read the faces whose squares are not there yet."
     digests, first = np.unique(faces.digest, return_index=True) # of each picture one face
     todo = sorted(i for i, digest in zip(first.tolist(), digests) if digest not in writer.at)
-    def read(part):
-        for i in part:
-            face = ScannedFace(faces.ids[i])
-            scan_image(face, faces.images[i])
-            if face.problem or face.digest != faces.digest[i]:
-                raise DataError(f"{face.id}: {face.problem or 'has changed since it was checked'}")
-        return len(part)
-    parts = [todo[i:i+16] for i in range(0, len(todo), 16)]
-    bar = progress(None, 'packing', total=len(todo), shown=len(todo) >= 500)
-    with bar, pictures_up_to(faces.max_pixels):
-        for n in in_threads(read, parts):
-            bar.update(n)
+    rows = (dict(id=faces.ids[i], source=faces.images[i]) for i in todo)
+    left = iter(todo)
+    for found in scan_rows(rows, len(todo), scan_source, 'packing', faces.max_pixels, writer):
+        for digest, problem, i in zip(*map(found.column, ('digest', 'problem')), left):
+            if digest.as_py() != faces.digest[i]:
+                changed = problem.as_py() or 'has changed since it was checked'
+                raise DataError(f"{faces.ids[i]}: {changed}")
 
 # %% ../nbs/02d_pack.ipynb #b30497f7
 _VERSION = 2 # of the columns and digests; a pack of another version is made anew

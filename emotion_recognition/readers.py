@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_affectnet_fused', 'ferplus_target', 'read_ferplus']
 
-# %% ../nbs/02b_readers.ipynb #bb47da6b
+# %% ../nbs/02b_readers.ipynb #71e98073
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from emotion_recognition.data import (
     register_reader,
 )
 from .emotions import EMOTIONS13, FERPLUS8
-from .files import read_array
+from .face_files import read_label, read_pair
 from emotion_recognition.index import (
     Files,
     OnBad,
@@ -34,18 +34,11 @@ from emotion_recognition.index import (
     list_matrix,
     matrix_lists,
     scan,
-    scan_image,
     to_columns,
     without_bad,
 )
-from .pictures import IMAGE_SUFFIXES, is_outside, near_on_disk
-from emotion_recognition.values import (
-    check_coordinate,
-    check_counts,
-    check_distribution,
-    dropped_line,
-    parse_numbers,
-)
+from .pictures import IMAGE_SUFFIXES
+from .values import dropped_line
 
 # %% ../nbs/02b_readers.ipynb #532811ac
 def _splits_at(folders, path):
@@ -126,52 +119,7 @@ def _pairs(root):
             columns |= _aligned(ids, files, f'{kind}_', at=at)
     return pa.table(columns)
 
-# %% ../nbs/02b_readers.ipynb #a656bf09
-def _other_files(folder, name):
-    "Files of that name which are no image, for a message."
-    return sorted(file.name for file in folder.iterdir() if file.stem == name)
-
-def _read_pair(root, face, row):
-    "Fill `face` from its files; `row` has their stamps."
-    images = row['image_name'].split('/')
-    if images == ['']:
-        others = [f"; {name} is of no kind that is read"
-                  for name in _other_files(root/'images', face.id)]
-        raise DataError(f"annotation without image{''.join(others)}")
-    if len(images) > 1:
-        raise DataError(f"{len(images)} images of that name: {', '.join(images)}")
-    scan_image(face, root/'images'/images[0])
-    if row.get('prob_rank_size', -1) < 0:
-        raise DataError("image without annotation")
-    _read_annotations(f"{root/'annotations'/face.id}_", face, row)
-
-# %% ../nbs/02b_readers.ipynb #aab73cd3
-def _read_annotations(start, face, row):
-    "Fill `face` from the files that its row knows of; their paths begin with `start`."
-    def has(kind):
-        return row.get(f'{kind}_size', -1) >= 0
-    face.numbers = _read_numbers(f'{start}prob_rank.txt')
-    check_distribution(face.numbers, len(EMOTIONS13))
-    if has('votes'):
-        face.votes = check_counts(_read_numbers(f'{start}votes.txt'), len(EMOTIONS13))
-    if has('val'):
-        face.valence = check_coordinate('valence', _read_npy(f'{start}val.npy'))
-    if has('aro'):
-        face.arousal = check_coordinate('arousal', _read_npy(f'{start}aro.npy'))
-
-def _read_numbers(path):
-    "The numbers on the one line of a text file."
-    with open(path, 'rb') as file:
-        return parse_numbers(file.read())
-
-def _read_npy(path):
-    "The number of a .npy file; some files hold it as text."
-    try:
-        return float(read_array(path).reshape(()))
-    except (ValueError, TypeError): # text, or dates
-        raise DataError(f"{Path(path).name} does not hold one number") from None
-
-# %% ../nbs/02b_readers.ipynb #7642d751
+# %% ../nbs/02b_readers.ipynb #2d2e1020
 _AFFECTNET_LAYOUT = 'a folder with train_set and val_set'
 
 @register_reader('affectnet_fused', _fused_splits, _AFFECTNET_LAYOUT, EMOTIONS13)
@@ -189,7 +137,7 @@ def read_affectnet_fused(
     faces = _pairs(root)
     if not len(faces):
         raise DataError(f"{root}: no image and no annotation in it; must hold both")
-    faces = scan(root.name, f'affectnet_fused {root.resolve()}', faces, partial(_read_pair, root))
+    faces = scan(root.name, f'affectnet_fused {root.resolve()}', faces, partial(read_pair, root))
     good, bad = without_bad(faces, root, on_bad)
     images = Files(root/'images', good['image_name'].combine_chunks())
     provenance = dict(reader='affectnet_fused', split=split)
@@ -310,28 +258,6 @@ def _number_repeats(listed):
         rows_of[name if times[name] == 1 else f'{name}#{times[name]}'] = (line, name, cells)
     return rows_of
 
-# %% ../nbs/02b_readers.ipynb #f607ef05
-def _counts(row):
-    "The ten counts of a row of a label file; `DataError` if they are none."
-    cells = row['cells'].split(',') if row['cells'] else []
-    if len(cells) != 10:
-        raise DataError(f"{len(cells)} counts, must be 10")
-    try:
-        return check_counts(cells, 10)
-    except ValueError: # a cell that is no number, or a count that is none
-        raise DataError("votes must be 10 whole numbers of 0 or more, not "
-                        f"{row['cells']}") from None
-
-def _read_label(folder, face, row):
-    "Fill `face` from its row of a label file and the image."
-    file = folder/row['name']
-    face.numbers = _counts(row)
-    if is_outside(file, folder):
-        raise DataError(f"{row['name']} leads out of the folder; must be the name of an image")
-    if not file.is_file():
-        raise DataError(f"annotation without image{near_on_disk(file)}")
-    scan_image(face, file)
-
 # %% ../nbs/02b_readers.ipynb #8912df7a
 def _work(folder, listed):
     "The listed faces as columns for `scan`, and the images that are not listed."
@@ -346,7 +272,7 @@ def _work(folder, listed):
     work |= _aligned(work['name'], files, '')
     return work, lines, sorted(set(files['name'].to_pylist())-set(names))
 
-# %% ../nbs/02b_readers.ipynb #74e407a3
+# %% ../nbs/02b_readers.ipynb #4d9277c2
 def _problems(rows, lines):
     "What is wrong with each row of a label file, and where it stands."
     first, found = {}, []
@@ -361,7 +287,7 @@ def _scan_ferplus(folder, file, listed):
     "One row per listed face, and one per image that is not listed."
     work, lines, unlisted = _work(folder, listed)
     key = f'ferplus {folder.resolve()} {file.resolve()}'
-    rows = scan(folder.name, key, work, partial(_read_label, folder))
+    rows = scan(folder.name, key, work, partial(read_label, folder))
     at = rows.column_names.index('problem')
     rows = rows.set_column(at, 'problem', _problems(rows, lines))
     lost = [ScannedFace(name, problem="image without annotation") for name in unlisted]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['image_column', 'find_pictures', 'picture_file', 'scan_pictures']
 
-# %% ../nbs/02b_table_pictures.ipynb #320c1989
+# %% ../nbs/02b_table_pictures.ipynb #cb644373
 import hashlib
 from pathlib import Path
 from typing import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from .columns import Columns, DataError, as_number
-from .index import scan, scan_image, stamps
+from .index import scan, scan_source, stamps
 from .pictures import Region, picture_path
 from .roles import box_columns, find_column
 
@@ -89,7 +89,7 @@ def picture_file(
         source = source.source
     return None if isinstance(source, bytes) else source
 
-# %% ../nbs/02b_table_pictures.ipynb #af97f00e
+# %% ../nbs/02b_table_pictures.ipynb #f8a3e8ba
 def scan_pictures(
     name:str,             # for the progress bar
     key:str,              # identifies this scan in the cache
@@ -104,6 +104,4 @@ def scan_pictures(
             first.append(source)
         at[row] = place[picture]
     work = dict(id=pa.array(place, pa.string()), **stamps(map(picture_file, first)))
-    def look(face, row):
-        scan_image(face, first[place[face.id]])
-    return at, scan(name, key, work, look)
+    return at, scan(name, key, work, scan_source, first)

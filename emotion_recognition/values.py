@@ -30,7 +30,7 @@ def rounding_error(
         return np.zeros(len(rows))
     return np.clip(rows.shape[1]*.5*10.**-_decimals(rows), .001, .01)+1e-9
 
-# %% ../nbs/01c_values.ipynb #4a67d384
+# %% ../nbs/01c_values.ipynb #334a709a
 def check_distribution(
     row:Sequence[float], # C numbers
     n:int,               # how many there should be
@@ -40,12 +40,13 @@ def check_distribution(
     row = np.asarray(row, np.float64)
     if len(row) != n:
         raise DataError(f"{len(row)} values, must be {n}")
-    called = names or [f'value {i}' for i in range(1, n+1)]
+    def called(i):
+        return names[i] if names else f'value {i+1}'
     finite = np.isfinite(row)
     if not finite.all():
-        raise DataError(f"{called[finite.argmin()]} is not finite")
+        raise DataError(f"{called(finite.argmin())} is not finite")
     if (row < 0).any():
-        raise DataError(f"{called[(row < 0).argmax()]} is negative")
+        raise DataError(f"{called((row < 0).argmax())} is negative")
     off = abs(row.sum()-1)
     if off > .001 and off > rounding_error(row[None])[0]: # few need the second look
         raise DataError(f"the values sum to {row.sum():.4g}, must be 1")
