@@ -28,6 +28,7 @@ from .emotions import *
 from .eval import *
 from .experiment import *
 from .export import *
+from .face_files import *
 from .faces import *
 from .files import *
 from .folders import *
@@ -80,6 +81,7 @@ from .values import *
 from .video import *
 from .viz import *
 from .weights import *
+from .workers import *
 
 # %% ../nbs/11_all.ipynb #c86ad95b
 __all__ = [name for name in list(globals()) if not name.startswith('_')]

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .augmentation import find_variation, random_numbers, vary_batch
 from .core import progress
 from .data import DataError, FaceDataset, create_transform
-from .index import in_threads
 from .signals import ignore_signals
+from .workers import in_threads
 
 # %% ../nbs/02e_loaders.ipynb #9d64bf68
 def rarity_weights(
