@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['pack_folder', 'make_pack', 'open_packed']
 
-# %% ../nbs/02d_pack.ipynb #b75a468e
+# %% ../nbs/02d_pack.ipynb #564e0cd3
 import hashlib
 import json
 import os
@@ -21,7 +21,7 @@ import pyarrow as pa
 from fastcore.basics import patch
 
 from .columns import DataError
-from .core import cache_folder
+from .core import cache_folder, write_atomically
 from emotion_recognition.data import (
     READERS,
     FaceDataset,
@@ -162,7 +162,7 @@ def _from_sources(table, folder):
     wholes = [(Path(path) if data is None else data, box) for path, data, box in zip(*columns)]
     return [Region(whole, tuple(box)) if box else whole for whole, box in wholes]
 
-# %% ../nbs/02d_pack.ipynb #a5c5e39e
+# %% ../nbs/02d_pack.ipynb #f5704c60
 def _save_index(folder, faces, rows, about):
     "Write the faces and where each is among the squares."
     images, place = _sources(faces.images)
@@ -179,13 +179,37 @@ def _save_index(folder, faces, rows, about):
                  emotions=asdict(faces.emotions), provenance=faces.provenance)
     table = pa.table(columns).replace_schema_metadata({'pack': json.dumps(about)})
     save_columns(folder/'faces.arrow', table, 'the index of a pack')
+    if (digest := _index_digest(folder)):
+        write_atomically(folder/'faces.sha1', lambda file: file.write(digest.encode()))
 
-# %% ../nbs/02d_pack.ipynb #b1f1ff89
+# %% ../nbs/02d_pack.ipynb #d5defb01
+def _index_digest(folder):
+    "The checksum of an index; empty if there is none."
+    try:
+        data = (folder/'faces.arrow').read_bytes()
+    except OSError:
+        return ''
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+def _index_state(folder):
+    "Whether an index is 'whole', 'damaged' or 'unfinished'."
+    try:
+        known = (folder/'faces.sha1').read_text(errors='replace')
+    except OSError:
+        known = ''
+    digest = _index_digest(folder)
+    if not (known and digest):
+        return 'unfinished'
+    return 'whole' if digest == known else 'damaged'
+
+# %% ../nbs/02d_pack.ipynb #9d790647
 def _array(table, name, shape):
     return table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape).copy()
 
 def _load_index(folder):
     "The faces of a pack, and what is known about it; None if it is not finished, or broken."
+    if _index_state(folder) != 'whole':
+        return None
     try:
         return _read_index(folder)
     except Exception: # a broken file fails in many ways, and the pack is made anew
@@ -277,7 +301,7 @@ def _write_squares(folder, image_size, name, path, split, options):
         writer.close()
     return faces, np.array([writer.at[digest] for digest in faces.digest.tolist()], np.int64)
 
-# %% ../nbs/02d_pack.ipynb #fc8c603b
+# %% ../nbs/02d_pack.ipynb #2617e8a4
 def open_packed(
     name:str,            # the reader
     path:str|Path|None,  # of the data set
@@ -291,16 +315,25 @@ def open_packed(
     "Faces with `squares` if there is a fresh pack of them, else as `open_dataset`."
     if not path or not Path(path).expanduser().exists():
         return open_dataset(name, path, split, **options) # which says what is wrong
-    known = _load_index(pack_folder(name, path, split, image_size, options))
+    folder = pack_folder(name, path, split, image_size, options)
+    known = _load_index(folder)
     fresh = known and known[1]['places'] == _places(Path(path).expanduser())
     if not fresh:
+        damaged = known is None and _index_state(folder) == 'damaged'
         opening = partial(_try_pack, image_size=image_size) if make else open_dataset
-        return opening(name, path, split, **options)
+        faces = opening(name, path, split, **options)
+        return _with_note(faces, _damaged_line(folder, make)) if damaged else faces
     faces, about = known
     if verify:
         return _verified(open_dataset(name, path, split, **options), faces)
     return _with_note(faces, f"decoded faces of {about['made']}; the files behind them are not "
                              "compared (data.verify=true compares them)")
+
+# %% ../nbs/02d_pack.ipynb #f54cc4e9
+def _damaged_line(folder, make):
+    done = ('it was made anew' if make else
+            'the files are read instead, and emorec_data pack makes it anew')
+    return f"{folder/'faces.arrow'}: the index of the pack was damaged; {done}"
 
 # %% ../nbs/02d_pack.ipynb #566da019
 def _try_pack(name, path, split, image_size, **options):
