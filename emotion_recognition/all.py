@@ -42,6 +42,7 @@ from .locks import *
 from .long_runs import *
 from .losses import *
 from .lr_finder import *
+from .many_machines import *
 from .metrics import *
 from .mistakes import *
 from .models import *

@@ -257,15 +257,7 @@ def _leaderboard(args):
 
 emorec_leaderboard = partial(run_command, 'leaderboard')
 
-# %% ../nbs/10_cli.ipynb #1eb3a94e
-def _print_predictions(found, form, top):
-    "Faces in one of the formats that a terminal can show."
-    if form == 'table':
-        if len(found):
-            found.table(top).show()
-    else:
-        print((found.json() if form == 'json' else found.csv()).rstrip())
-
+# %% ../nbs/10_cli.ipynb #fefb2e72
 def _output_format(args):
     "The format of the output; `ValueError` if it does not go with --out."
     if args.out is None:
@@ -277,18 +269,18 @@ def _output_format(args):
     from emotion_recognition.predict import file_format
     return args.format or file_format(args.out)
 
-# %% ../nbs/10_cli.ipynb #0241c9a0
-def _is_one_video(paths, every):
-    "Whether the paths are a video; `ValueError` if it is not alone, or --every is for none."
-    from emotion_recognition.video import is_video
-    videos = [path for path in paths if is_video(path)]
-    if videos and len(paths) > 1:
-        raise ValueError(f'{videos[0]}: is a video; name it without other files')
-    if every is not None and not videos:
-        raise ValueError('--every: is for a video; leave it out for photographs')
-    return bool(videos)
+# %% ../nbs/10_cli.ipynb #9ea32962
+def _predict_on_ray(args, models, paths, how):
+    "Shards on a cluster; the exit code."
+    if not args.out:
+        raise ValueError('--ray: needs --out FOLDER, where the shards go')
+    from emotion_recognition.many_machines import predict_on_ray
+    how['backend'] = 'torch' if args.backend == 'auto' else args.backend # the same everywhere
+    found = predict_on_ray(paths, models, args.out, max_pixels=args.max_pixels, **how)
+    _show(found.tables())
+    return int(found.problem_count > 0)
 
-# %% ../nbs/10_cli.ipynb #e9f8ac74
+# %% ../nbs/10_cli.ipynb #812480a8
 _PREDICT = (
     option('words', nargs='+', metavar='MODEL|PATH',
            help='a run folder, a saved model or a hub name first (default: the model of this '
@@ -309,7 +301,9 @@ _PREDICT = (
            help='what computes the shares (default: auto, the fastest)'),
     MAX_PIXELS,
     option('--strict', action='store_true', help='stop at the first image that cannot be read'),
-    option('--every', type=int, metavar='N', help='of a video, take every N-th frame (default: 1)'))
+    option('--every', type=int, metavar='N', help='of a video, take every N-th frame (default: 1)'),
+    option('--ray', action='store_true',
+           help='photographs or Parquet files on a Ray cluster; --out is a folder of shards'))
 
 # %% ../nbs/10_cli.ipynb #c7b1e0d4
 @command('predict', 'Predict how people would share out their votes for photographs or a video.',
@@ -319,23 +313,26 @@ _PREDICT = (
   emorec_predict runs/a/best runs/b/best photos/ --mirrored    two models averaged
   emorec_predict photos/ --out faces.csv --picture faces.png   a file and a picture
   emorec_predict photos/ --format json --emotions 13           13 emotions from a model of 8
-  emorec_predict clip.mp4 --every 5 --out clip.csv             a row per face and frame''')
+  emorec_predict clip.mp4 --every 5 --out clip.csv             a row per face and frame
+  emorec_predict photos/ --ray --out shards/                   on many machines''')
 def _predict(args):
-    form = _output_format(args)
+    form = None if args.ray else _output_format(args)
     from emotion_recognition.emotions import EMOTIONS13
     from emotion_recognition.predict import predict, split_arguments
-    from emotion_recognition.video import predict_video
+    from emotion_recognition.video import one_video, predict_video
     models, paths = split_arguments(args.words)
     how = dict(emotions=EMOTIONS13 if args.emotions else None, mirrored=args.mirrored,
                faces=dict(auto='auto', yes=True, no=False)[args.faces], backend=args.backend)
-    if _is_one_video(paths, args.every):
+    if args.ray:
+        return _predict_on_ray(args, models, paths, how)
+    if one_video(paths, args.every):
         found = predict_video(paths[0], models, every=args.every or 1, **how)
     else:
         found = predict(paths, models, strict=args.strict, max_pixels=args.max_pixels, **how)
     if args.out:
         found.save(args.out, form)
     else:
-        _print_predictions(found, form, args.top)
+        found.print_as(form, args.top)
     if args.picture and len(found):
         found.save_picture(args.picture)
     empty = [f'{name}: no face found' for name in found.without_face[10:]] # notes name ten

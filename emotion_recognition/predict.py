@@ -6,7 +6,7 @@
 __all__ = ['FORMATS', 'open_model', 'open_models', 'FacePredictions', 'file_format', 'describe_models', 'predict',
            'split_arguments']
 
-# %% ../nbs/08_predict.ipynb #da0cc5ac
+# %% ../nbs/08_predict.ipynb #9721f7cd
 import json
 import math
 import re
@@ -239,6 +239,19 @@ def save(self:FacePredictions,
     else:
         text = self.json()+'\n' if format == 'json' else self.csv()
         write_atomically(path, lambda file: file.write(text.encode()))
+
+# %% ../nbs/08_predict.ipynb #79000bd0
+@patch
+def print_as(self:FacePredictions,
+    format:str='table', # or json or csv
+    top:int=3,          # emotions in a row of the table
+):
+    "Print all faces."
+    if format == 'table':
+        if len(self):
+            self.table(top).show()
+    else:
+        print((self.json() if format == 'json' else self.csv()).rstrip())
 
 # %% ../nbs/08_predict.ipynb #248087a7
 def _zoom(ax, image, x, y, side):
