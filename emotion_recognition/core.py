@@ -41,13 +41,18 @@ def process_is_alive(
         pass
     return True
 
-# %% ../nbs/00_core.ipynb #40e4c8e2
+# %% ../nbs/00_core.ipynb #5e2a2277
 def _beside(path):
     "Where this process writes what becomes `path`."
     return path.with_name(f'.{path.name}.{socket.gethostname()}.{os.getpid()}')
 
+_TIDIED = set() # paths that this process has written before: a large folder takes time to list
+
 def _remove_abandoned(path):
     "Remove what processes of this machine that were killed have left of their `path`."
+    if path in _TIDIED:
+        return
+    _TIDIED.add(path)
     start = _beside(path).name.rpartition('.')[0]
     for part in path.parent.glob(f'{glob.escape(start)}.*'):
         pid = part.suffix[1:]
