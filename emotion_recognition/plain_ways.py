@@ -6,6 +6,7 @@
 __all__ = ['BY_VALENCE', 'NUMPY_FORMULAS', 'ROW_FORMULAS', 'row_by_row', 'plain_evaluation', 'plain_ceiling']
 
 # %% ../nbs/08e_plain_ways.ipynb #ceb9109f
+import warnings
 from typing import Callable
 
 import numpy as np
@@ -109,7 +110,9 @@ def plain_evaluation(
     from scipy import stats
     options = dict(axis=1, n_resamples=resamples, method='percentile', batch=20, vectorized=True)
     def intervals(statistic, *samples):
-        found = stats.bootstrap(samples, statistic, paired=True, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore') # a column that never varies
+            found = stats.bootstrap(samples, statistic, paired=True, random_state=0, **options)
         return found.confidence_interval
     columns, top = _columns(predictions), top_emotions(predictions)
     baselines = baseline_predictions(predictions)
