@@ -485,8 +485,8 @@ class Backbone(torch.nn.Module):
 
 
 @timm.models.register_model
-def test_tiny(pretrained=False, num_classes=0, **options):
-    return Backbone(**options)
+def test_tiny(pretrained=False, num_classes=0, **given_by_timm):
+    return Backbone()
 
 
 @reader('config.json', 'model.safetensors', 'weights.pth', 'weights.safetensors')

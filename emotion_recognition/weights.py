@@ -39,8 +39,8 @@ def _weights_file(path):
                      'or a .safetensors or .pth file')
 
 # %% ../nbs/00_file_weights.ipynb #f6997145
-_UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError,
-               UnpicklingError)
+_UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, LookupError,
+               TypeError, AttributeError, UnpicklingError)
 
 def _why_unreadable(error, path):
     "What is wrong with a file, and what to do about it."
