@@ -215,7 +215,7 @@ def _keys(model, prefix=''):
     "Every dotted key, sections included, with its type."
     found = {}
     for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        if isinstance(info.annotation, type(BaseModel)): # a section
             found |= _keys(info.annotation, f'{prefix}{name}.')
         found[prefix+name] = info.annotation
     return found

@@ -158,7 +158,7 @@ def settle(
 )->Any:
     "`value` as a key of this type takes it; what does not fit is left for pydantic to refuse."
     kinds = types_of(annotation)
-    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds): # a section
+    if any(isinstance(kind, type(BaseModel)) for kind in kinds): # a section
         return value if isinstance(value, dict) else plain_values(value)
     if isinstance(value, dict):
         parts = get_args(kinds.get(dict)) or (str, Any)
