@@ -274,9 +274,13 @@ def _predict_on_ray(args, models, paths, how):
     "Shards on a cluster; the exit code."
     if not args.out:
         raise ValueError('--ray: needs --out FOLDER, where the shards go')
+    unused = [key for key in ('format', 'picture', 'strict', 'every') if getattr(args, key)]
+    if unused:
+        raise ValueError(f'--ray: writes shards only; leave --{unused[0]} out')
     from emotion_recognition.many_machines import predict_on_ray
     how['backend'] = 'torch' if args.backend == 'auto' else args.backend # the same everywhere
-    found = predict_on_ray(paths, models, args.out, max_pixels=args.max_pixels, **how)
+    found = predict_on_ray(paths, models, args.out, max_pixels=args.max_pixels, column=args.column,
+                           outside=args.outside, **how)
     _show(found.tables())
     return int(found.problem_count > 0)
 
@@ -303,7 +307,9 @@ _PREDICT = (
     option('--strict', action='store_true', help='stop at the first image that cannot be read'),
     option('--every', type=int, metavar='N', help='of a video, take every N-th frame (default: 1)'),
     option('--ray', action='store_true',
-           help='photographs or Parquet files on a Ray cluster; --out is a folder of shards'))
+           help='photographs or Parquet files on a Ray cluster; --out is a folder of shards'),
+    option('--column', default='image', help='of the Parquet files (default: image)'),
+    option('--outside', action='store_true', help="their paths may lead out of the files' folder"))
 
 # %% ../nbs/10_cli.ipynb #c7b1e0d4
 @command('predict', 'Predict how people would share out their votes for photographs or a video.',

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .backends import create_predictor, model_digest
+from .columns import DataError
 from .core import Rendered, Table, progress, write_atomically
 from .emotions import EmotionSet
 from .faces import FacesOption, check_faces
@@ -29,6 +30,7 @@ from .pictures import PIXELS_LIMIT
 from .predict import open_models, predict
 from .processes import find_device
 from .sweep import import_ray, start_ray
+from .table_pictures import cell_picture
 
 # %% ../nbs/08c_many_machines.ipynb #29f8d5d4
 @dataclass(frozen=True)
@@ -75,14 +77,9 @@ def cut_shards(
     return shards, describe_skipped(skipped)
 
 # %% ../nbs/08c_many_machines.ipynb #4b48ac71
-def _cell_picture(cell, table, row):
-    "Name and source of a picture."
-    path = None
-    if isinstance(cell, dict):
-        cell, path = cell.get('bytes') or cell.get('path'), cell.get('path')
-    if isinstance(cell, str):
-        return cell, str(table.parent/cell)
-    return path or f'{table}:{row}', cell or b''
+def _cell_name(cell, table, row):
+    path = cell.get('path') if isinstance(cell, dict) else cell
+    return path if path and isinstance(path, str) else f'{table}:{row}'
 
 def _table_rows(file, column, start, count):
     "The cells of some rows; only the row groups that hold them are read."
@@ -98,24 +95,32 @@ def _table_rows(file, column, start, count):
 def shard_pictures(
     shard:Shard,
     column:str='image', # of a table: bytes, a path, or both in a struct
-)->tuple[list[str], list]: # names and sources
-    "The pictures of a shard."
+    outside:bool=False, # whether paths may lead out of the table's folder
+)->tuple[list[str], list, list[tuple[str, str]]]: # names, sources, and (name, what is wrong)
+    "The pictures of a shard, and the cells that hold none."
     if shard.row is None:
-        return list(shard.paths), list(shard.paths)
+        return list(shard.paths), list(shard.paths), []
     table = Path(shard.paths[0])
     with _open_table(table, column) as file:
         cells = _table_rows(file, column, shard.row, shard.rows)
-    pairs = [_cell_picture(cell, table, shard.row+i) for i, cell in enumerate(cells)]
-    return [name for name, _ in pairs], [source for _, source in pairs]
+    names, sources, problems = [], [], []
+    for row, cell in enumerate(cells, shard.row):
+        name = _cell_name(cell, table, row)
+        try:
+            sources.append(cell_picture(cell, table.parent, outside))
+            names.append(name)
+        except DataError as e:
+            problems.append((name, str(e)))
+    return names, sources, problems
 
 # %% ../nbs/08c_many_machines.ipynb #0b79e708
 def _problems(found):
     "(picture, what is wrong) of each that gave no face."
     return found.errors+[(name, 'no face was found') for name in found.without_face]
 
-def _shard_table(found):
+def _shard_table(found, problems):
     "A `pa.Table` of the faces, then of the pictures without one."
-    problems, columns = _problems(found), found.columns()
+    columns = found.columns()
     texts = ('id', 'top')
     columns['id'] += [name for name, _ in problems]
     arrays = {name: pa.array(values+[None]*(len(columns['id'])-len(values)),
@@ -136,11 +141,13 @@ def predict_shard(
     models:Sequence[EmotionModel],
     out:Path,               # the folder
     column:str='image',
+    outside:bool=False,
     **options,              # of `predict`
 )->pa.Table: # as it was written
     "Predict a shard and write its file, whole or not at all."
-    names, sources = shard_pictures(shard, column)
-    table = _shard_table(_named(predict(sources, models, **options), names))
+    names, sources, problems = shard_pictures(shard, column, outside)
+    found = _named(predict(sources, models, **options), names)
+    table = _shard_table(found, _problems(found)+problems)
     write_atomically(out/shard.name, partial(pq.write_table, table))
     return table
 
@@ -261,6 +268,7 @@ def predict_on_ray(
     out:str|Path,                  # the folder, which all machines see
     *,
     column:str='image',            # of a Parquet file: bytes or paths
+    outside:bool=False,            # whether such paths may lead out of the file's folder
     faces:FacesOption='auto',      # as for `predict`, and so the next four
     emotions:EmotionSet|None=None,
     mirrored:bool=False,
@@ -278,7 +286,7 @@ def predict_on_ray(
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
     shards, notes = cut_shards(sources, batches*batch_size, column)
     options = dict(faces=faces, emotions=emotions, mirrored=mirrored, batch_size=batch_size,
-                   backend=backend, max_pixels=max_pixels, column=column)
+                   backend=backend, max_pixels=max_pixels, column=column, outside=outside)
     folder = open_folder(out, _plan(shards, models, options))
     left = [shard for shard in shards if not (folder/shard.name).is_file()]
     if left:

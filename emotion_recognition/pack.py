@@ -95,7 +95,7 @@ def expect(self:_Writer, n):
                         "folder with more space, or a smaller data.image_size")
     if n > self.told:
         self.told = n
-        print(f"packing {n:,} faces of {self.image_size} pixels: {needed/1e9:.2f} GB", flush=True)
+        print(f"packing {n:,} faces of {self.image_size} pixels: {needed/1e6:,.1f} MB", flush=True)
 
 @patch
 def take(self:_Writer, digest, square):

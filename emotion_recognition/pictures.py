@@ -232,8 +232,8 @@ def picture_path(
             raise DataError(f"{path} is a folder; must be an image")
         raise DataError(f"no such image: {path}{_hint(text, path, folder)}")
     if not outside and is_outside(path, folder):
-        raise DataError(f"{text} leads out of {os.path.abspath(folder)}; data.name=table "
-                        "data.outside=true allows it")
+        raise DataError(f"{text} leads out of {os.path.abspath(folder)}; outside=True allows "
+                        "it, in a configuration data.name=table data.outside=true")
     return path
 
 # %% ../nbs/01d_pictures.ipynb #6310b279
