@@ -32,6 +32,7 @@ from .face_files import *
 from .faces import *
 from .files import *
 from .folders import *
+from .growth import *
 from .index import *
 from .interpret import *
 from .intervals import *

@@ -33,6 +33,7 @@ from .data import open_dataset
 from .emotions import EMOTIONS13
 from .eval import evaluate, metrics_per_face
 from .experiment import train
+from .growth import measure_growth
 from .loaders import create_loader
 from .metrics import compute_metrics, earth_movers_distance
 from .models import create_model
@@ -369,7 +370,7 @@ def _measure_evaluate(quick):
 
 # %% ../nbs/09_bench.ipynb #c87499e2
 _PARTS = dict(train=_measure_train, data=_measure_data, metrics=_measure_metrics,
-             predict=_measure_predict, evaluate=_measure_evaluate)
+             predict=_measure_predict, evaluate=_measure_evaluate, growth=measure_growth)
 
 @contextmanager
 def _own_cache():
@@ -385,7 +386,7 @@ def _own_cache():
                 os.environ['EMOREC_CACHE'] = before
 
 def run_benchmark(
-    parts:Sequence[str]=(), # train, data, metrics, predict, evaluate; none: all
+    parts:Sequence[str]=(), # train, data, metrics, predict, evaluate, growth; none: all
     *,
     quick:bool=False,       # tiny work, to see that everything runs
 )->Benchmark:

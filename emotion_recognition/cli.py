@@ -394,13 +394,13 @@ emorec_demo = partial(run_command, 'demo')
 
 # %% ../nbs/10_cli.ipynb #ebfccdcb
 @command('bench', 'How fast this machine trains, reads, scores and predicts, beside other ways.',
-    option('parts', nargs='*', metavar='train|data|metrics|predict',
-           help='what to measure (default: all of them)'),
+    option('parts', nargs='*', metavar='PART',
+           help='train, data, metrics, predict, evaluate or growth (default: all of them)'),
     option('--quick', action='store_true',
            help='tiny work, to see that everything runs; its figures mean little'),
     option('--out', metavar='FILE.json', help='also write the figures; other parts in it are kept'),
     examples='''
-  emorec_bench                               everything, about an hour
+  emorec_bench                               everything, over an hour
   emorec_bench metrics predict               two parts
   emorec_bench train --out speed.json        and write the figures
   emorec_bench --quick                       does everything run?''')

@@ -58,7 +58,7 @@ from emotion_recognition.parts import (
     predict_by_best,
 )
 from .presets import ConfigError
-from .processes import Process, one_training, start_process
+from .processes import Process, one_training, peak_memory, start_process
 from .report import Run, write_report
 from .signals import exit_code, terminable
 from .trackers import TRACKERS, import_tracker
@@ -396,13 +396,9 @@ def _keep_result(trainer, predictions, folder):
 # %% ../nbs/07_experiment.ipynb #18440fd3
 def _peak_memory(device):
     "The most bytes used: of the GPU, or of this process; nothing on Windows."
-    if device.type == 'cuda':
-        return dict(peak_memory=torch.cuda.max_memory_allocated(device))
-    if sys.platform == 'win32':
-        return {}
-    import resource
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return dict(peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*unit)
+    cuda = device.type == 'cuda'
+    most = torch.cuda.max_memory_allocated(device) if cuda else peak_memory()
+    return {} if most is None else dict(peak_memory=most)
 
 # %% ../nbs/07_experiment.ipynb #63cca88f
 def train(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_device_name', 'find_device', 'Process', 'TrainingError', 'one_training', 'torchrun_rank', 'start_process',
-           'lost_process', 'keep_memory']
+           'lost_process', 'keep_memory', 'peak_memory']
 
 # %% ../nbs/02f_processes.ipynb #a151a260
 import ctypes
@@ -14,6 +14,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Iterable
 
 import torch
@@ -169,3 +170,14 @@ def keep_memory():
         libc.mallopt(_TRIM_THRESHOLD, 2**26) # what the library itself chooses at most
         libc.mallopt(_MMAP_MAX, 65536)       # as it was
         libc.malloc_trim(0)
+
+# %% ../nbs/02f_processes.ipynb #6aa77c3d
+def peak_memory()->int|None:
+    "The most bytes that this process has held; None on Windows."
+    if sys.platform == 'linux': # its ru_maxrss begins with what the parent process held
+        status = Path('/proc/self/status').read_text(encoding='ascii')
+        return 1024*int(re.search(r'VmHWM:\s+(\d+)', status)[1])
+    if sys.platform == 'win32':
+        return None
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss # bytes on macOS

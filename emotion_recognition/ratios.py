@@ -40,7 +40,7 @@ def take_turns(
 def scaled_seconds(
     call:Callable,
     times:float,   # how many such parts the whole work has
-)->Callable:       # returns seconds, as `take_turns` takes it
+)->Callable:       # returns seconds
     "What all of the work would take."
     def timed():
         start = perf_counter()
@@ -64,7 +64,7 @@ def added_megabytes(
 @dataclass
 class SpeedRatio:
     "One figure."
-    part:str            # train, data, metrics, predict or evaluate
+    part:str            # train, data, metrics, predict, evaluate or growth
     what:str
     reference:str
     ratio:float|None    # how many times faster than the reference; None: not measured
