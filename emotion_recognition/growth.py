@@ -43,18 +43,15 @@ def write_large_folder(
 # %% ../nbs/08g_growth.ipynb #26741ec5
 def measure_opening(
     root:str|Path, # a folder of `write_large_folder`
-    reads:int=0,   # faces to read, 0 or more
+    batches:int=0, # of 64 faces to read, 0 or more
 )->dict[str, float]:
-    "Seconds to open, megabytes that this took, and faces read per second."
-    before, start = peak_memory(), perf_counter()
+    "Seconds to open and to read, and the megabytes that the opening took."
+    before, start = peak_memory() or 0, perf_counter()
     faces = open_dataset('affectnet_fused', root, 'train')
-    opened, after = perf_counter(), peak_memory()
-    found = dict(seconds=opened-start, megabytes=(after-before)/1e6)
-    if reads:
-        batches = create_loader(faces, 64, 64, train=True, augment=True)
-        deque(islice(batches, reads//64), 0)
-        found['faces_per_second'] = reads//64*64/(perf_counter()-opened)
-    return found
+    opened, after = perf_counter(), peak_memory() or 0
+    loader = create_loader(faces, 64, 64, train=True, augment=True)
+    deque(islice(loader, batches), 0)
+    return dict(open=opened-start, read=perf_counter()-opened, megabytes=(after-before)/1e6)
 
 # %% ../nbs/08g_growth.ipynb #0790c978
 _OWN_PROCESS = '''
@@ -63,39 +60,40 @@ from emotion_recognition.growth import measure_opening
 print(json.dumps(measure_opening(sys.argv[1], int(sys.argv[2]))))
 '''
 
-def _in_own_process(root, reads):
-    command = [sys.executable, '-c', _OWN_PROCESS, str(root), str(reads)]
+def _in_own_process(root, batches):
+    command = [sys.executable, '-c', _OWN_PROCESS, str(root), str(batches)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f'a process of the benchmark failed: {done.stderr.strip()[-500:]}')
     return json.loads(done.stdout.splitlines()[-1])
 
 def measure_size(
-    n:int,     # faces
-    reads:int, # of them that are read
+    n:int,       # faces
+    batches:int, # of 64 faces to read
 )->tuple[dict, dict]: # of the first opening, and of the second, which also reads
     "As `measure_opening`, with a folder that nobody has opened."
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)/'faces'
         write_large_folder(root, n)
-        return _in_own_process(root, 0), _in_own_process(root, reads)
+        return _in_own_process(root, 0), _in_own_process(root, batches)
 
 # %% ../nbs/08g_growth.ipynb #b56d0bd7
-def _growth_line(what, n, smallest, ratio, found):
-    note = f"{n} faces, {found['megabytes']:.0f} MB more"
-    return SpeedRatio('growth', f'{what}, {n:,} faces', f'{smallest:,} faces', round(ratio, 3),
-                      seconds=round(found['seconds'], 4), note=note)
+def _ways(n, batches):
+    "For each use of a folder of `n` faces: faces, seconds, megabytes."
+    first, again = measure_size(n, batches)
+    return {'opened the first time': (n, first['open'], first['megabytes']),
+            'opened again': (n, again['open'], again['megabytes']),
+            'read': (64*batches, again['read'], None)}
 
 def measure_growth(
     quick:bool=False, # tiny folders
 )->Iterator[SpeedRatio]:
     "How each size compares with the smallest."
-    sizes = (128, 256) if quick else (10_000, 100_000, 300_000)
-    smallest, base = sizes[0], None
+    sizes, batches = ((128, 256), 2) if quick else ((10_000, 100_000, 300_000), 64)
+    smallest = {}
     for n in sizes:
-        found = measure_size(n, min(smallest, 2048))
-        per_face = [x['seconds']/n for x in found]+[1/found[1]['faces_per_second']]
-        base = base or per_face
-        ways = ('opened the first time', 'opened again', 'read')
-        for way, own, at_first, of in zip(ways, per_face, base, (*found, found[1])):
-            yield _growth_line(f'a face {way}', n, smallest, at_first/own, of)
+        for way, (count, seconds, megabytes) in _ways(n, batches).items():
+            ratio = round(smallest.setdefault(way, seconds/count)/(seconds/count), 3)
+            note = f'{count:,} faces' + ('' if megabytes is None else f', {megabytes:.0f} MB')
+            yield SpeedRatio('growth', f'a face {way}, of {n:,}', f'of {sizes[0]:,}', ratio, ratio,
+                             ratio, round(seconds, 4), note)
