@@ -35,6 +35,7 @@ from .emotions import EmotionSet
 from emotion_recognition.index import (
     Files,
     each_picture,
+    list_matrix,
     load_columns,
     save_columns,
     scan_rows,
@@ -140,7 +141,7 @@ def _add_missing(writer, faces):
 
 # %% ../nbs/02d_pack.ipynb #b30497f7
 _VERSION = 2 # of the columns and digests; a pack of another version is made anew
-_ARRAYS = ('target', 'votes', 'valence_arousal', 'size', 'dropped')
+_WIDTHS = dict(target=None, votes=None, valence_arousal=2, size=2, dropped=1) # None: the emotions
 
 def _sources(images):
     "Columns that name pictures, and their folder."
@@ -169,13 +170,11 @@ def _save_index(folder, faces, rows, about):
     columns = dict(id=faces.ids, digest=faces.digest.tolist(), row=rows, **images)
     if faces.group is not None:
         columns['group'] = faces.group
-    shapes = {}
-    for name in _ARRAYS:
+    for name in _WIDTHS:
         if (values := getattr(faces, name)) is not None:
-            shapes[name] = values.shape[1:]
             flat = pa.array(np.ascontiguousarray(values).ravel())
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, values[0].size)
-    about = dict(about, version=_VERSION, folder=place, shapes=shapes, skipped=faces.skipped,
+    about = dict(about, version=_VERSION, folder=place, skipped=faces.skipped,
                  emotions=asdict(faces.emotions), provenance=faces.provenance)
     table = pa.table(columns).replace_schema_metadata({'pack': json.dumps(about)})
     save_columns(folder/'faces.arrow', table, 'the index of a pack')
@@ -203,8 +202,15 @@ def _index_state(folder):
     return 'whole' if digest == known else 'damaged'
 
 # %% ../nbs/02d_pack.ipynb #9d790647
-def _array(table, name, shape):
-    return table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape).copy()
+def _arrays(table, emotions):
+    "Numbers of the faces by name; `ValueError` if they are not as many, or of another kind."
+    found = {}
+    for name in _WIDTHS.keys() & set(table.column_names):
+        values = list_matrix(table[name], _WIDTHS[name] or len(emotions))
+        if values is None or values.dtype.kind != ('i' if name == 'size' else 'f'):
+            raise ValueError(f'{name}: does not fit')
+        found[name] = values.ravel().copy() if name == 'dropped' else values.copy()
+    return found
 
 def _load_index(folder):
     "The faces of a pack, and what is known about it; None if it is not finished, or broken."
@@ -222,16 +228,16 @@ def _read_index(folder):
     about = json.loads((table.schema.metadata or {}).get(b'pack', '{}'))
     if about.get('version') != _VERSION:
         return None
-    arrays = {name: _array(table, name, shape) for name, shape in about['shapes'].items()}
-    squares = Squares(folder/'squares.u8', about['image_size'], table['row'].to_numpy())
-    rows, known = squares.rows, about.keys() >= {'places', 'made'}
-    if not known or not isinstance(about['provenance'], dict):
+    emotions, rows = EmotionSet(**about['emotions']), table['row'].to_numpy()
+    squares = Squares(folder/'squares.u8', about['image_size'], rows)
+    known, provenance = about.keys() >= {'places', 'made'}, about['provenance']
+    if not known or not isinstance(provenance.get('notes', []), list):
         return None
-    if len(squares.faces) <= rows.max(initial=-1) or rows.min(initial=0) < 0:
+    if rows.dtype.kind != 'i' or not 0 <= rows.min() <= rows.max() < len(squares.faces):
         return None
     faces = FaceDataset(
-        EmotionSet(**about['emotions']), table['id'].to_pylist(),
-        _from_sources(table, about['folder']), **arrays, provenance=about['provenance'],
+        emotions, table['id'].to_pylist(), _from_sources(table, about['folder']),
+        **_arrays(table, emotions), provenance=provenance,
         skipped=[tuple(face) for face in about['skipped']],
         digest=np.array(table['digest'].to_pylist(), str), squares=squares,
         group=table['group'].to_pylist() if 'group' in table.column_names else None)
