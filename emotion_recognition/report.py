@@ -48,6 +48,7 @@ from emotion_recognition.predictions import (
     load_predictions,
     predict_split,
 )
+from .presets import read_preset
 from .truth import AgainstTruth, against_truth
 from .valence_arousal import ValenceArousalError, valence_arousal_error
 
@@ -239,13 +240,14 @@ class Run(Rendered):
     ):
         self.folder = Path(folder).expanduser()
         if not (self.folder/'config.yaml').is_file():
-            raise ValueError(f'{self.folder}: is not a run folder; must hold config.yaml, '
-                             'such as runs/default/resnet18-kl-0')
+            raise ValueError(f'{self.folder}: is not a run folder; must hold config.yaml')
 
     @cached_property
     def config(self)->Config:
         path = str(self.folder/'config.yaml')
         try:
+            if not read_preset(path):
+                raise ConfigError('holds no key; must be as the run wrote it')
             return load_config(path)
         except ConfigError as e:
             raise ConfigError(str(e) if str(e).startswith(path) else f'{path}: {e}') from None
@@ -323,14 +325,14 @@ def evaluated_run(
     source = Path(source).expanduser()
     if not (source/'config.yaml').is_file():
         if overrides:
-            needs = 'needs a run folder, with config.yaml and best/'
-            raise ValueError(f'{source}: {overrides[0]} {needs}')
+            raise ValueError(f'{source}: {overrides[0]} needs a run folder, with config.yaml')
         return load_predictions(source), None, source if source.is_dir() else source.with_suffix('')
     split, keys = _split_of(overrides)
-    config = load_config(str(source/'config.yaml'), keys)
+    run = Run(source)
+    config = run.config # damaged, it is named here
     if not overrides:
-        return Run(source).predictions, _faces_if_there(config), source
-    return _predict_anew(source, config, split)
+        return run.predictions, _faces_if_there(config), source
+    return _predict_anew(source, load_config(str(source/'config.yaml'), keys), split)
 
 # %% ../nbs/06a_report.ipynb #4505e2bb
 def _split_of(overrides):
