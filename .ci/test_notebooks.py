@@ -39,7 +39,7 @@ def run(quick):
 
 def failures(code, lines, found):
     "Names of the notebooks that failed or did not run to their end."
-    ended = [re.match(r'- Completed (.*\.ipynb)', line) for line in lines]
+    ended = [re.search(r'- Completed (.*\.ipynb)', line) for line in lines]
     completed = {Path(match[1]).name for match in ended if match}
     listed = ''.join(lines).partition('Tests Failed On The Following Notebooks')[2]
     failed = {name for name in found if re.search(rf'(?<![\w-]){re.escape(name)}', listed)}
