@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KEPT', 'BACKENDS', 'WORTH', 'SPEED_BACKBONES', 'Predictor', 'ShareGraph', 'example_images', 'model_digest',
            'describe_export', 'check_shares', 'import_onnx', 'open_onnx', 'onnx_bytes', 'to_onnx', 'cached_onnx',
-           'time_calls', 'create_predictor', 'measure_backends']
+           'take_turns', 'time_calls', 'create_predictor', 'measure_backends']
 
 # %% ../nbs/07e_backends.ipynb #696eccaa
 import copy
@@ -302,6 +302,21 @@ def _auto(models, faces):
         return 'fastest'
     return 'onnx' if exported else 'torch'
 
+# %% ../nbs/07e_backends.ipynb #389b6910
+def take_turns(
+    entries:dict[str, Callable], # each may return the seconds that count; else all do
+    rounds:int=5,                # one more warms up
+)->dict[str, np.ndarray]:        # name -> seconds [rounds]
+    "Run all entries in turns."
+    names, seconds = list(entries), {name: [] for name in entries}
+    for i in range(rounds+1):
+        first = i % len(names)
+        for name in names[first:]+names[:first]:
+            start = perf_counter()
+            own = entries[name]()
+            seconds[name].append(perf_counter()-start if own is None else own)
+    return {name: np.array(found[1:]) for name, found in seconds.items()}
+
 # %% ../nbs/07e_backends.ipynb #077a9780
 def time_calls(
     calls:dict[str, Callable], # name -> uint8 [B,3,S,S] -> [B,C]
@@ -310,14 +325,13 @@ def time_calls(
     clock:Callable=process_time,
 )->dict[str, np.ndarray]:      # name -> seconds in each round
     "Seconds of each call in each round; every round begins with another call."
-    names, seconds = list(calls), {name: [] for name in calls}
-    for i in range(rounds+1):
-        first = i % len(names)
-        for name in names[first:]+names[:first]:
+    def timed(call):
+        def seconds():
             start = clock()
-            calls[name](images)
-            seconds[name].append(clock()-start)
-    return {name: np.array(values[1:]) for name, values in seconds.items()} # the first warms up
+            call(images)
+            return clock()-start
+        return seconds
+    return take_turns({name: timed(call) for name, call in calls.items()}, rounds)
 
 # %% ../nbs/07e_backends.ipynb #a33f7ca2
 def _time_runtimes(model):

@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .backends import BACKENDS, WORTH, create_predictor
+from .backends import BACKENDS, WORTH, create_predictor, take_turns
 from .compare import permutation_p_values
 from .core import unknown_name
 from .crowd import fit_crowd
@@ -56,7 +56,6 @@ from emotion_recognition.ratios import (
     compare_times,
     machine_facts,
     scaled_seconds,
-    take_turns,
 )
 from .report import write_report
 from .synthetic import read_synthetic
