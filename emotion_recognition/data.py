@@ -32,8 +32,10 @@ from emotion_recognition.index import (  # noqa: F401 (some are for readers of y
     Files,
     OnBad,
     ScannedFace,
+    file_stamp,
     list_matrix,
     pictures_up_to,
+    pixel_digest,
     scan,
     scan_image,
     stamps,
@@ -46,7 +48,7 @@ from emotion_recognition.pictures import (  # noqa: F401
     as_rgb,
     near_on_disk,
     read_image,
-    read_with_note,
+    read_with_stamp,
 )
 from emotion_recognition.values import (  # noqa: F401
     check_distribution,
@@ -138,23 +140,40 @@ class FaceDataset(LabeledFaces, Dataset):
     skipped:list[tuple[str, str]]=field(default_factory=list) # (name, reason) of the bad faces
     size:np.ndarray|None=None   # int [N,2], width and height in pixels
     digest:np.ndarray|None=None # str [N], equal for equal pixels
+    stamps:np.ndarray|None=None # int [N,2], size and time of change of each file, as it was checked
     dropped:np.ndarray|None=None # float32 [N], votes for what is none of the emotions
     group:list[str]|None=None    # N names, the person or video of each face
     squares:Squares|None=None    # the images in a pack, if there is one
     max_pixels:int=PIXELS_LIMIT  # of an image that is read
 
-    per_face = ('ids', 'images', 'target', 'votes', 'valence_arousal', 'size', 'digest', 'dropped',
-                'group', 'squares')
+    per_face = ('ids', 'images', 'target', 'votes', 'valence_arousal', 'size', 'digest', 'stamps',
+                'dropped', 'group', 'squares')
+
+# %% ../nbs/02a_data.ipynb #43eccf59
+def _is_another(faces, i, stamp, image):
+    "Whether an image has other pixels than were checked; they are compared if its file differs."
+    if faces.size is not None and image.shape[:0:-1] != tuple(faces.size[i]):
+        return True
+    if faces.stamps is None or stamp == tuple(faces.stamps[i].tolist()):
+        return False
+    return pixel_digest(image.permute(1, 2, 0).numpy()) != faces.digest[i]
+
+def _others(faces, i):
+    "How many other files differ from what was checked, for a message."
+    known = [] if faces.stamps is None else enumerate(faces.stamps.tolist())
+    n = sum(file_stamp(faces.images[k]) != tuple(stamp) for k, stamp in known if k != i)
+    return f" (other files with a new size or date: {n:,})" if n else ''
 
 # %% ../nbs/02a_data.ipynb #64dfdede
 @patch
 def read(self:FaceDataset,
     i:int,
 )->torch.Tensor: # uint8 [3,H,W], the colors of a pixel together in memory
-    "The image of a face; `DataError` if it is lost, or has another size than it had."
-    image, _ = read_with_note(self.images[i], self.max_pixels)
-    if self.size is not None and image.shape[:0:-1] != tuple(self.size[i]):
-        raise DataError(f"{self.ids[i]}: has changed since it was checked; start again")
+    "The image of a face; `DataError` if it is lost, or is not the one that was checked."
+    image, stamp = read_with_stamp(self.images[i], self.max_pixels)
+    if _is_another(self, i, stamp, image):
+        raise DataError(f"{self.ids[i]}: has changed since it was checked{_others(self, i)}; "
+                        "start again")
     return image
 
 @patch
@@ -239,6 +258,8 @@ def _distributions(column, n):
     return rows, sums
 
 # %% ../nbs/02a_data.ipynb #4ff184be
+_STAMPS = [('size', 'mtime'), ('image_size', 'image_mtime')] # columns about the images' files
+
 def dataset_from_rows(
     good:pa.Table,             # of N faces, as from `without_bad`
     bad:list[tuple[str, str]], # (name, reason), as from `without_bad`
@@ -255,6 +276,7 @@ def dataset_from_rows(
     votes = list_matrix(good['votes'], len(emotions))
     group = good['group'].to_pylist()
     plane = _stack(good, ('valence', 'arousal'), np.float32)
+    stamps = next((names for names in _STAMPS if {*names} <= {*good.column_names}), None)
     notes = [*notes, *_remarks(good, sums)]
     pa.default_memory_pool().release_unused() # what scan and remarks took, before the texts
     known = {**provenance, 'faces': len(good), 'skipped': len(bad)}
@@ -266,6 +288,7 @@ def dataset_from_rows(
         skipped=bad,
         size=_stack(good, ('width', 'height'), np.int64),
         digest=_texts(good['digest']),
+        stamps=stamps and _stack(good, stamps, np.int64),
         dropped=None if dropped is None else np.array(dropped, np.float32),
         group=group if any(group) else None)
 

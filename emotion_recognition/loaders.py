@@ -6,11 +6,14 @@
 __all__ = ['rarity_weights', 'draw_evenly', 'EpochSampler', 'read_ahead', 'Batch', 'FaceLoader', 'create_loader']
 
 # %% ../nbs/02e_loaders.ipynb #71cb4484
+import atexit
 import math
 import os
+import signal
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from multiprocessing import active_children
 from typing import Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -121,6 +124,18 @@ class _FromFiles(Dataset):
     def __getitem__(self, i):
         return torch.from_numpy(np.ascontiguousarray(self.fit(self.dataset.read(i)).numpy()))
 
+    def __getitems__(self, index): # of a batch, for a worker: an error must travel whole
+        try:
+            return torch.stack([self[i] for i in index])
+        except DataError as e:
+            return e
+
+def _or_raise(images):
+    "The images of a worker, unless it has sent an error."
+    if isinstance(images, DataError):
+        raise images
+    return images
+
 def _in_pack(dataset, image_size):
     "The squares of a data set's pack; None if it has none, or of another size."
     squares = dataset.squares
@@ -212,19 +227,34 @@ def __iter__(self:FaceLoader)->Iterator[Batch]:
     "The batches of this epoch."
     batches = self.batches()
     random = self.random() if self.augment else repeat(None)
-    images = self.workers
-    if images is None:
+    if self.workers is not None:
+        images = map(_or_raise, self.workers)
+    else:
         images = (map if self.resident is not None else read_ahead)(self.images, batches)
     return map(self.batch, batches, images, random)
 
 # %% ../nbs/02e_loaders.ipynb #6a66c91a
+def _as_read(images):
+    return images # `DataLoader` would stack them once more
+
 @patch
 def _start_workers(self:FaceLoader, workers):
     return DataLoader(
         self.files, self.batch_size, sampler=self.sampler, drop_last=self.drop_last,
-        num_workers=workers, persistent_workers=True, collate_fn=torch.stack,
+        num_workers=workers, persistent_workers=True, collate_fn=_as_read,
         pin_memory=self.device.type == 'cuda', generator=torch.Generator(),
         worker_init_fn=ignore_signals)
+
+# %% ../nbs/02e_loaders.ipynb #b94e6232
+@atexit.register # before multiprocessing's own, which has been registered earlier
+def _end_workers():
+    workers = [child for child in active_children() if child.daemon]
+    if workers and hasattr(signal, 'SIGCHLD'):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL) # PyTorch would call their end an error
+    for worker in workers:
+        worker.terminate()
+        worker.join(.1)
+        worker.kill()
 
 # %% ../nbs/02e_loaders.ipynb #855322c4
 def _decoded(dataset, image_size):

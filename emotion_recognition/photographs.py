@@ -81,7 +81,7 @@ def describe_skipped(
 def _check_header(source, max_pixels):
     "Raise `DataError` for what should not be decoded."
     try:
-        with open_picture(source, max_pixels) as image:
+        with open_picture(source, max_pixels) as (image, _):
             moves = getattr(image, 'is_animated', False)
     except UnidentifiedImageError:
         raise DataError('is not an image that Pillow can read') from None

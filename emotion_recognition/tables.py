@@ -40,7 +40,7 @@ from emotion_recognition.index import (
     to_columns,
     without_bad,
 )
-from .pictures import is_outside, near_on_disk
+from .pictures import is_outside, near_on_disk, picture_file
 from emotion_recognition.roles import (
     SPLIT_NAMES,
     box_columns,
@@ -56,7 +56,6 @@ from emotion_recognition.roles import (
 from emotion_recognition.table_pictures import (
     find_pictures,
     image_column,
-    picture_file,
     scan_pictures,
 )
 from emotion_recognition.values import (
