@@ -66,7 +66,8 @@ class DataConfig(Section):
         'of an image file; larger ones cannot be used, and are not decoded')
     pack:Literal['auto', 'never'] = Field('auto', description=
         'auto: use a fresh pack of the faces (emorec_data pack); if resident, make one')
-    verify:bool = Field(False, description='compare the files behind a pack, which takes seconds')
+    verify:bool = Field(False, description=
+        'compare a pack with its checksums and the files behind it, which takes seconds')
     workers:int|None = Field(None, ge=0, le=256, description=
         'processes that read ahead; null: none on a CPU, up to 8 for a GPU')
 

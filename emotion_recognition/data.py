@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import inspect
 import os
+import zlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ from emotion_recognition.pictures import (  # noqa: F401
     PIXELS_LIMIT,
     Region,
     as_rgb,
+    as_stamp,
     near_on_disk,
     read_image,
     read_with_stamp,
@@ -87,8 +89,11 @@ class Squares:
         rows:np.ndarray, # int [N], where each face is in the file
     ):
         self.path, self.image_size, self.rows = path, image_size, rows
-        faces = np.memmap(path, np.uint8, 'r') if os.path.getsize(path) else np.empty(0, np.uint8)
-        self.faces = np.asarray(faces).reshape(-1, 3, image_size, image_size)
+        self.stat = os.stat(path)
+        faces = np.memmap(path, np.uint8, 'r') if self.stat.st_size else np.empty(0, np.uint8)
+        self.checksums = np.fromfile(path.with_suffix('.crc32'), '<u4')
+        faces = np.asarray(faces).reshape(-1, 3, image_size, image_size)
+        self.faces = faces[:len(self.checksums)]
 
     def __len__(self):
         return len(self.rows)
@@ -102,8 +107,38 @@ class Squares:
     def read(self,
         index:Sequence[int]|slice=slice(None), # which faces
     )->torch.Tensor:                           # uint8 [B,3,S,S], a copy
-        "Some faces, or all."
-        return torch.from_numpy(self.faces[self.rows[index]])
+        "Some faces, or all; `DataError` if somebody has overwritten them."
+        rows, touched = self.rows[index], self._is_touched()
+        faces = self.faces[rows]
+        if touched and (n := np.count_nonzero(self._differ(faces, rows))):
+            raise DataError(f"{self.path}: overwritten while it was read, {n:,} of {len(rows):,} "
+                            "faces differ; emorec_data pack makes them anew")
+        return torch.from_numpy(faces)
+
+# %% ../nbs/02a_data.ipynb #e2adb791
+@patch
+def _is_touched(self:Squares):
+    "Whether somebody has written into the file that is mapped."
+    try:
+        stat = os.stat(self.path)
+    except OSError: # it was removed, and stays mapped
+        return False
+    if not os.path.samestat(stat, self.stat):
+        return False
+    if stat.st_size < self.stat.st_size:
+        raise DataError(f"{self.path}: cut to {stat.st_size:,} bytes while it was read; "
+                        "emorec_data pack makes it anew")
+    return as_stamp(stat) != as_stamp(self.stat)
+
+@patch
+def _differ(self:Squares, faces, rows):
+    "Which squares have other bytes than were written."
+    return np.array([zlib.crc32(face) for face in faces], np.uint32) != self.checksums[rows]
+
+@patch
+def damaged(self:Squares)->np.ndarray: # positions among the N faces
+    "The faces whose squares have other bytes than were written; reads all of them."
+    return np.flatnonzero(self._differ((self.faces[row] for row in self.rows), self.rows))
 
 # %% ../nbs/02a_data.ipynb #b4ccddb9
 class LabeledFaces:

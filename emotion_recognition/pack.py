@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -30,6 +31,7 @@ from emotion_recognition.data import (
     open_dataset,
     register_readers,
     square_bytes,
+    such_as,
 )
 from .emotions import EmotionSet
 from emotion_recognition.index import (
@@ -71,18 +73,24 @@ class _Writer:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.image_size = folder, image_size
         self.fit, self.bytes = partial(square_bytes, image_size=image_size), 3*image_size**2
-        self.told, self.new = 0, []
-        self.digests = open(folder/'digests.sha1', 'a+b')
-        self.squares = open(folder/'squares.u8', 'a+b')
+        self.told, self.new, self.sums = 0, [], []
+        if not (folder/'squares.crc32').exists(): # an earlier version's; a run may have mapped it
+            for name in ('squares.u8', 'digests.sha1'):
+                (folder/name).unlink(missing_ok=True)
+        self.squares, self.checksums, self.digests = [
+            open(folder/name, 'a+b') for name in ('squares.u8', 'squares.crc32', 'digests.sha1')]
         self._resume()
 
     def _resume(self):
-        n = min(self.digests.tell()//16, self.squares.tell()//self.bytes)
-        self.digests.truncate(16*n)
-        self.squares.truncate(self.bytes*n)
+        sizes = {self.squares: self.bytes, self.checksums: 4, self.digests: 16}
+        n = min(file.tell()//size for file, size in sizes.items())
+        for file, size in sizes.items():
+            file.truncate(n*size)
         self.digests.seek(0)
         known = self.digests.read().decode('ascii', 'replace')
-        self.at = {known[16*i:16*i+16]: i for i in range(n)}
+        written = Squares(self.folder/'squares.u8', self.image_size, np.arange(n))
+        sound = np.setdiff1d(np.arange(n), written.damaged())
+        self.at = {known[16*i:16*i+16]: i for i in sound.tolist()}
         self.count = n
 
 # %% ../nbs/02d_pack.ipynb #4b2b02c7
@@ -107,6 +115,7 @@ def take(self:_Writer, digest, square):
     self.at[digest] = self.count
     self.count += 1
     self.new.append(digest)
+    self.sums.append(zlib.crc32(square))
     if len(self.new) >= 1000:
         self.keep()
 
@@ -114,17 +123,20 @@ def take(self:_Writer, digest, square):
 @patch
 def keep(self:_Writer):
     "Squares first, then their digests: a digest stands for a square that is on the disk."
-    for file, data in [(self.squares, b''), (self.digests, ''.join(self.new).encode())]:
+    sums = np.array(self.sums, '<u4').tobytes()
+    for file, data in [(self.squares, b''), (self.checksums, sums),
+                       (self.digests, ''.join(self.new).encode())]:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     self.new.clear()
+    self.sums.clear()
 
 @patch
 def close(self:_Writer):
     self.keep()
-    self.squares.close()
-    self.digests.close()
+    for file in (self.squares, self.checksums, self.digests):
+        file.close()
 
 # %% ../nbs/02d_pack.ipynb #cf8268a9
 def _add_missing(writer, faces):
@@ -140,7 +152,7 @@ def _add_missing(writer, faces):
                 raise DataError(f"{faces.ids[i]}: {changed}")
 
 # %% ../nbs/02d_pack.ipynb #b30497f7
-_VERSION = 2 # of the columns and digests; a pack of another version is made anew
+_VERSION = 3 # of the columns and files; a pack of another version is made anew
 _WIDTHS = dict(target=None, votes=None, valence_arousal=2, size=2, dropped=1) # None: the emotions
 
 def _sources(images):
@@ -286,7 +298,7 @@ def make_pack(
     with _alone(folder):
         places = _places(Path(path).expanduser())
         found = _load_index(folder)
-        if found and found[1]['places'] == places:
+        if found and found[1]['places'] == places and not len(found[0].squares.damaged()):
             return found[0]
         faces, rows = _write_squares(folder, image_size, name, path, split, options)
         made = datetime.now().isoformat(' ', 'minutes')
@@ -314,7 +326,7 @@ def open_packed(
     split:Split,
     image_size:int,      # side in pixels
     *,
-    verify:bool=False,   # compare the files, too
+    verify:bool=False,   # compare the files and the checksums, too
     make:bool=False,     # make the pack if there is none
     **options,           # `on_bad`, and the reader's own
 )->FaceDataset:
@@ -324,11 +336,11 @@ def open_packed(
     folder = pack_folder(name, path, split, image_size, options)
     known = _load_index(folder)
     fresh = known and known[1]['places'] == _places(Path(path).expanduser())
-    if not fresh:
-        damaged = known is None and _index_state(folder) == 'damaged'
+    damage = _damage(folder, known, fresh and verify)
+    if damage or not fresh:
         opening = partial(_try_pack, image_size=image_size) if make else open_dataset
         faces = opening(name, path, split, **options)
-        return _with_note(faces, _damaged_line(folder, make)) if damaged else faces
+        return _with_note(faces, _damaged_line(damage, make)) if damage else faces
     faces, about = known
     if verify:
         return _verified(open_dataset(name, path, split, **options), faces)
@@ -336,10 +348,18 @@ def open_packed(
                              "compared (data.verify=true compares them)")
 
 # %% ../nbs/02d_pack.ipynb #f54cc4e9
-def _damaged_line(folder, make):
+def _damage(folder, known, verify):
+    "What of a pack has other bytes than were written; empty if nothing is known to."
+    if known is None and _index_state(folder) == 'damaged':
+        return f"{folder/'faces.arrow'}: the index of the pack was damaged"
+    damaged = known[0].squares.damaged() if verify else []
+    names = [known[0].ids[i] for i in damaged]
+    return f"{folder/'squares.u8'}: the pack was damaged in {such_as(names)}" if names else ''
+
+def _damaged_line(damage, make):
     done = ('it was made anew' if make else
             'the files are read instead, and emorec_data pack makes it anew')
-    return f"{folder/'faces.arrow'}: the index of the pack was damaged; {done}"
+    return f"{damage}; {done}"
 
 # %% ../nbs/02d_pack.ipynb #566da019
 def _try_pack(name, path, split, image_size, **options):
