@@ -27,6 +27,7 @@ from torch import nn
 
 from .backends import BACKENDS, WORTH, create_predictor, take_turns
 from .compare import permutation_p_values
+from .config import load_config, open_faces
 from .core import unknown_name
 from .crowd import fit_crowd
 from .data import open_dataset
@@ -38,6 +39,7 @@ from .loaders import create_loader
 from .metrics import compute_metrics, earth_movers_distance
 from .models import create_model
 from .pack import make_pack, open_packed
+from .parts import create_callbacks, create_trainer
 from .peers import PEERS, bare_loop, draw_work, plain_loader
 from .people import human_ceiling
 from emotion_recognition.plain_ways import (
@@ -59,6 +61,7 @@ from emotion_recognition.ratios import (
 )
 from .report import write_report
 from .synthetic import read_synthetic
+from .train import Callback
 
 # %% ../nbs/09_bench.ipynb #f99f44be
 def _rows(n):
@@ -223,6 +226,34 @@ def _default_run(work, **data):
                     run=dict(root=folder, report=False))
         return run.history[-1]['seconds']
 
+# %% ../nbs/09_bench.ipynb #96f2061e
+_LAYOUT = dict(channels_last=True, fused=True)
+_SAME_LAYOUT = 'the bare loop, channels_last and fused'
+
+class _BesideBareLoop(Callback):
+    "After each epoch of training the bare loop has as many batches."
+    def __init__(self, work):
+        self.work, self.seconds = work, {_SAME_LAYOUT: [], 'the trainer, from a pack': []}
+
+    def after_validate(self, trainer):
+        found = bare_loop(self.work, **_LAYOUT), trainer.seconds
+        for seconds, some in zip(found, self.seconds.values()):
+            some.append(seconds)
+
+def _trainer_lines(work, epochs, note):
+    data = dict(name='table', path=str(work.table), image_size=work.image_size)
+    config = load_config('base', data=data, model=dict(name=work.model),
+                         train=dict(epochs=epochs+1, batch_size=work.batch_size))
+    beside = _BesideBareLoop(work)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        trainer = create_trainer(config, {split: open_faces(config, split)
+                                          for split in ('train', 'valid')})
+        callbacks = create_callbacks(config, Path(folder), trainer.process)
+        trainer.callbacks = [*callbacks, beside]
+        trainer.fit()
+    seconds = {name: np.array(some[1:]) for name, some in beside.seconds.items()}
+    yield from compare_times('train', seconds, _SAME_LAYOUT, note)
+
 # %% ../nbs/09_bench.ipynb #c0c81e24
 def _epoch_lines(name, work, rounds):
     "This library and its peers beside the bare loop, and this library beside the fastest peer."
@@ -230,7 +261,7 @@ def _epoch_lines(name, work, rounds):
                'this library': partial(_default_run, work),
                'this library, from a pack': partial(_default_run, work, pack='auto'),
                'this library, data.resident=true': partial(_default_run, work, resident=True),
-               _SAME_LAYOUT: partial(bare_loop, work, channels_last=True, fused=True)}
+               _SAME_LAYOUT: partial(bare_loop, work, **_LAYOUT)}
     for split in ('train', 'valid'):
         make_pack('table', work.table, split, work.image_size)
     entries |= {peer: partial(epoch, work) for peer, epoch in PEERS.items()}
@@ -238,12 +269,9 @@ def _epoch_lines(name, work, rounds):
     note = f'{len(work.files):,} faces, {name}: {work.model}, {work.image_size} pixels'
     yield from compare_times('train', seconds, 'the bare loop', note)
     fastest = min(PEERS, key=lambda peer: np.median(seconds[peer]))
-    for name, reference, more in [('this library', fastest, 'the fastest peer'),
-                                  ('this library, from a pack', _SAME_LAYOUT, 'same layout')]:
-        pair = {key: seconds[key] for key in (reference, name)}
-        yield from compare_times('train', pair, reference, f'{note}; {more}')
-
-_SAME_LAYOUT = 'the bare loop, channels_last and fused'
+    pair = {key: seconds[key] for key in (fastest, 'this library')}
+    yield from compare_times('train', pair, fastest, f'{note}; the fastest peer')
+    yield from _trainer_lines(work, 4*rounds, f'{note}; same layout')
 
 def _option_lines(work, rounds):
     "What each option of the machine is worth, in the bare loop."
