@@ -26,6 +26,7 @@ from torch import nn
 
 import emotion_recognition
 from .core import cache_folder, unknown_name, write_atomically
+from .files import FileError, read_json
 from .models import EmotionModel, create_model
 from .synthetic import read_synthetic
 
@@ -347,7 +348,10 @@ def _measured_choice(model):
     if not find_spec('openvino'):
         return 'onnx', ''
     path, threads = cached_onnx(model).with_suffix('.json'), str(torch.get_num_threads())
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        known = read_json(path)
+    except (OSError, FileError): # not measured yet, or damaged
+        known = {}
     if threads not in known:
         known[threads] = _time_runtimes(model)
         text = json.dumps(known)

@@ -34,6 +34,7 @@ from emotion_recognition.command import (
     create_parser,
     end_command,
     option,
+    output_format,
     run_command,
     take_keys,
 )
@@ -257,18 +258,6 @@ def _leaderboard(args):
 
 emorec_leaderboard = partial(run_command, 'leaderboard')
 
-# %% ../nbs/10_cli.ipynb #fefb2e72
-def _output_format(args):
-    "The format of the output; `ValueError` if it does not go with --out."
-    if args.out is None:
-        if args.format == 'parquet':
-            raise ValueError('--format parquet: is no text; name a file by --out faces.parquet')
-        return args.format or 'table'
-    if args.format == 'table':
-        raise ValueError('--out: takes json, csv or parquet; leave --format table out')
-    from emotion_recognition.predict import file_format
-    return args.format or file_format(args.out)
-
 # %% ../nbs/10_cli.ipynb #9ea32962
 def _predict_on_ray(args, models, paths, how):
     "Shards on a cluster; the exit code."
@@ -322,7 +311,7 @@ _PREDICT = (
   emorec_predict clip.mp4 --every 5 --out clip.csv             a row per face and frame
   emorec_predict photos/ --ray --out shards/                   on many machines''')
 def _predict(args):
-    form = None if args.ray else _output_format(args)
+    form = None if args.ray else output_format(args)
     from emotion_recognition.emotions import EMOTIONS13
     from emotion_recognition.predict import predict, split_arguments
     from emotion_recognition.video import one_video, predict_video
@@ -406,7 +395,9 @@ emorec_demo = partial(run_command, 'demo')
   emorec_bench --quick                       does everything run?''')
 def _bench(args):
     from emotion_recognition.bench import run_benchmark
-    from emotion_recognition.ratios import save_benchmark
+    from emotion_recognition.ratios import check_benchmark, save_benchmark
+    if args.out:
+        check_benchmark(args.out)
     found = run_benchmark(args.parts, quick=args.quick)
     _show(found.tables())
     print('\n'+', '.join(f'{k}: {v}' for k, v in found.machine.items()))

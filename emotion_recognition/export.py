@@ -31,7 +31,7 @@ from emotion_recognition.backends import (
     time_calls,
     to_onnx,
 )
-from .core import Rendered, Table, unknown_name, write_atomically
+from .core import Rendered, Table, check_writable, unknown_name, write_atomically
 from .data import DataError, FaceDataset, create_transform
 from .loaders import create_loader
 from .metrics import compute_metrics
@@ -291,6 +291,7 @@ def export_model(
         raise ValueError(f"format: {unknown_name('format', format, SUFFIXES)}")
     source = _source(model)
     path = Path(path or f"{source or 'model'}{SUFFIXES[format]}").expanduser()
+    check_writable(path)
     model = open_model(model)
     if int8 is None:
         _WRITERS[format](model, path, source=source)

@@ -44,13 +44,20 @@ def parse_json(
     where:str|Path, # the file, and what of it, for the error
 ):
     "What a text in JSON holds; `FileError` says where it is wrong."
+    def integer(digits): # a longer one would be too large for a float
+        if len(digits) > _DIGITS:
+            raise FileError(f'{where}: holds an integer of {len(digits):,} digits; must have '
+                            f'{_DIGITS} or fewer')
+        return int(digits)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=integer)
     except json.JSONDecodeError as e:
         place = f'line {e.lineno}, column {e.colno}'
         raise FileError(f'{where}: {place}: is not JSON ({e.msg}); copy the file again') from None
     except RecursionError:
         raise FileError(f'{where}: is nested too deeply; must be a file of this library') from None
+
+_DIGITS = 300
 
 def read_json(
     path:Path,

@@ -8,7 +8,6 @@ __all__ = ['FER2013', 'RAFDB', 'AFFECTNET8', 'named_emotions', 'open_labels', 'p
 
 # %% ../nbs/02c_layouts.ipynb #672bd18a
 import csv
-import json
 import os
 import re
 from pathlib import Path
@@ -20,7 +19,7 @@ import emotion_recognition.readers  # noqa: F401 (they are asked first)
 from .columns import Columns, DataError, read_columns, read_rows
 from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13, EmotionSet
-from .files import read_array
+from .files import parse_json, read_array
 from .pictures import file_exists, is_image_name
 from .roles import SPLIT_NAMES, is_shard, split_word
 from .tables import FaceTable
@@ -325,9 +324,10 @@ def _shard_split(path):
 def _label_names(columns):
     "The names of the labels as Hugging Face writes them; None if they are not there."
     try:
-        features = json.loads(columns.meta[b'huggingface'])['info']['features']
+        text = columns.meta[b'huggingface'].decode()
+        features = parse_json(text, columns.path)['info']['features']
         return next(f['names'] for f in features.values() if f.get('_type') == 'ClassLabel')
-    except (KeyError, ValueError, StopIteration, AttributeError):
+    except (KeyError, ValueError, TypeError, StopIteration, AttributeError):
         return None
 
 # %% ../nbs/02c_layouts.ipynb #e3ed37c2

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from .core import cache_folder, progress, temporary_folder, unknown_name
 from .data import FaceDataset, OnBad, Split, register_reader
 from .emotions import EMOTIONS13
+from .files import read_json
 from .readers import read_affectnet_fused
 
 # %% ../nbs/02c_synthetic.ipynb #01107457
@@ -390,16 +391,14 @@ def _description(self:SyntheticFaces):
 @patch
 def _check_written(self:SyntheticFaces, root):
     "`ValueError` if `root` does not hold just these faces."
+    wanted, advice = self._description(), '; give another folder, or delete it'
     try:
-        found = json.loads((root/'synthetic.json').read_text())
+        found = read_json(root/'synthetic.json')
     except (OSError, ValueError):
-        raise ValueError(f"{root}: exists and holds no synthetic faces; "
-                         "give another folder, or delete it") from None
-    wanted = self._description().items()
-    differ = [f"{k} {found.get(k)}, not {v}" for k, v in wanted if found.get(k) != v]
+        raise ValueError(f'{root}: exists and holds no synthetic faces{advice}') from None
+    differ = [f'{k} {found.get(k)}, not {v}' for k, v in wanted.items() if found.get(k) != v]
     if differ:
-        raise ValueError(f"{root}: holds other faces ({', '.join(differ)}); "
-                         "give another folder, or delete it")
+        raise ValueError(f"{root}: holds other faces ({', '.join(differ)}){advice}")
 
 # %% ../nbs/02c_synthetic.ipynb #69d1ca67
 @patch
