@@ -347,6 +347,32 @@ def parquet_tables(folder, name):
     return make, lambda data: open_table(folder/'t.parquet', data, emotions=EMOTIONS)
 
 
+@reader('huggingface')
+def hub_shards(folder, name):
+    cells = dict(image=[dict(bytes=picture('png', mode), path=None) for mode in ('L', 'P', 'RGB')],
+                 label=[0, 1, 1])
+    about = dict(info=dict(features=dict(label=dict(names=['glad', 'sad'], _type='ClassLabel'))))
+    def file(cells, text):
+        file = io.BytesIO()
+        table = pa.table(cells).replace_schema_metadata({'huggingface': text})
+        parquet.write_table(table, file)
+        return file.getvalue()
+    whole = file(cells, json.dumps(about))
+    def varied(rng):
+        some = vary_inside(rng, cells) if rng.random() < .5 else cells
+        text = json.dumps(vary(rng, about)).encode()
+        text = damage(rng, text) if rng.random() < .2 else text
+        with contextlib.suppress(pa.ArrowException, ValueError, TypeError, OverflowError):
+            return file({k: v if isinstance(v, list) else [v]*3 for k, v in some.items()}, text)
+        return damage(rng, whole)
+    def make(rng):
+        return sometimes(rng, .6, lambda: varied(rng), lambda: damage(rng, whole))
+    def read(data):
+        put(folder/'hub/train-0.parquet', data)
+        return open_dataset('huggingface', folder/'hub', on_bad='skip')[0]
+    return make, read
+
+
 @reader('fer2013.csv', 'rafdb', 'expw', 'affectnet.csv')
 def layouts(folder, name):
     root = folder/name

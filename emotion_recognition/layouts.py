@@ -326,7 +326,9 @@ def _label_names(columns):
     try:
         text = columns.meta[b'huggingface'].decode()
         features = parse_json(text, columns.path)['info']['features']
-        return next(f['names'] for f in features.values() if f.get('_type') == 'ClassLabel')
+        names = next(f['names'] for f in features.values() if f.get('_type') == 'ClassLabel')
+        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return names if is_list else None
     except (KeyError, ValueError, TypeError, StopIteration, AttributeError):
         return None
 
