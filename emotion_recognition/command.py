@@ -143,6 +143,20 @@ def _fault(error):
 
 # %% ../nbs/09a_command.ipynb #806dbe3d
 _NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+_NOT_ALLOWED = 'this user may not use it so; change its permissions, or give another place'
+_REASONS = {
+    errno.ENOENT: 'no such file or folder',
+    errno.ENOTDIR: 'a part of this path is a file; must be a folder',
+    errno.EEXIST: 'is a file; must be a folder, or not there yet',
+    errno.EISDIR: 'is a folder; must be a file',
+    errno.EACCES: _NOT_ALLOWED, errno.EPERM: _NOT_ALLOWED,
+    errno.EROFS: 'lies on a disk that can only be read; give another place'}
+
+def _about_file(error):
+    "What is wrong with a file, and what would be right, where the system only has a number."
+    if error.filename is None or error.errno not in _REASONS:
+        return error
+    return f'{error.filename}: {_REASONS[error.errno]}'
 
 def _explain(error):
     "A line for an error, and the exit code."
@@ -165,7 +179,9 @@ def _explain(error):
         return f'{where}: no room to write it ({error.strerror}); free some, then run it again', 1
     if isinstance(error, OSError) and str(cache_folder()) in str(error.filename):
         return f'{error}; set EMOREC_CACHE to a folder that can be written', 2
-    is_message = isinstance(error, (OSError, ImportError))
+    if isinstance(error, OSError):
+        return _about_file(error), 2
+    is_message = isinstance(error, ImportError)
     is_message |= isinstance(error, ValueError) and _is_message(error)
     return (error, 2) if is_message else (_fault(error), 1)
 
