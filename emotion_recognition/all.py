@@ -47,6 +47,7 @@ from .many_machines import *
 from .metrics import *
 from .mistakes import *
 from .models import *
+from .opening import *
 from .optimizers import *
 from .overview import *
 from .pack import *

@@ -7,13 +7,12 @@ __all__ = ['run_benchmark']
 
 # %% ../nbs/09_bench.ipynb #3b8d4555
 import io
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import deque
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
@@ -22,7 +21,6 @@ from typing import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from .backends import BACKENDS, WORTH, create_predictor, take_turns
@@ -38,7 +36,8 @@ from .growth import measure_growth
 from .loaders import create_loader
 from .metrics import compute_metrics, earth_movers_distance
 from .models import create_model
-from .pack import make_pack, open_packed
+from .opening import empty_cache, measure_opening_speed
+from .pack import make_pack
 from .parts import create_callbacks, create_trainer
 from .peers import PEERS, bare_loop, draw_work, plain_loader
 from .people import human_ceiling
@@ -114,30 +113,6 @@ def _measure_metrics(quick):
             note = f'the reference over {rows:,} rows; ours adds {memory:,} MB'
             yield from compare_times('metrics', take_turns(entries, 3), 'row by row', note)
 
-# %% ../nbs/09_bench.ipynb #d285b073
-def _write_fused(root, n):
-    "`n` tiny faces in the layout of AffectNetFused, and as many for validation."
-    rng = np.random.default_rng(0)
-    for split in ('train_set', 'val_set'):
-        for folder in ('images', 'annotations'):
-            (root/split/folder).mkdir(parents=True)
-        for i, shares in enumerate(rng.dirichlet(np.ones(13), n)):
-            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
-            Image.fromarray(pixels).save(root/split/'images'/f'{i}.png')
-            text = ','.join(f'{x:.9f}' for x in shares)
-            (root/split/'annotations'/f'{i}_prob_rank.txt').write_text(text)
-
-def _open_entries(root, n):
-    def read():
-        for i in range(n):
-            open(root/f'train_set/annotations/{i}_prob_rank.txt').read().split(',')
-    def ours():
-        open_dataset('affectnet_fused', root, 'train')
-    def packed():
-        open_packed('affectnet_fused', root, 'train', 8, make=True)
-    return {'reading each annotation': read, f'opening {n:,} faces again': ours,
-            f'opening a pack of {n:,} faces': packed}
-
 # %% ../nbs/09_bench.ipynb #77ba68c0
 def _read_entries(work):
     "An epoch of varied batches of faces, without training."
@@ -152,11 +127,7 @@ def _read_entries(work):
     return {name: _work(deque, batches, 0) for name, batches in sources.items()}
 
 def _measure_data(quick):
-    n = 200 if quick else 20_000
-    with tempfile.TemporaryDirectory() as folder:
-        _write_fused(Path(folder), n)
-        seconds = take_turns(_open_entries(Path(folder), n), 5)
-        yield from compare_times('data', seconds, 'reading each annotation')
+    yield from measure_opening_speed(quick)
     for size, suffix in [(64, 'png')] if quick else [(64, 'png'), (224, 'jpg')]:
         with tempfile.TemporaryDirectory() as folder:
             work = draw_work(folder, 64 if quick else 1024, 'test_resnet', size, size, suffix)
@@ -399,19 +370,6 @@ def _measure_evaluate(quick):
 _PARTS = dict(train=_measure_train, data=_measure_data, metrics=_measure_metrics,
              predict=_measure_predict, evaluate=_measure_evaluate, growth=measure_growth)
 
-@contextmanager
-def _own_cache():
-    "An empty cache for the packs and exports of these works, also for processes started here."
-    before = os.environ.get('EMOREC_CACHE')
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ['EMOREC_CACHE'] = folder
-        try:
-            yield
-        finally:
-            del os.environ['EMOREC_CACHE']
-            if before is not None:
-                os.environ['EMOREC_CACHE'] = before
-
 def run_benchmark(
     parts:Sequence[str]=(), # train, data, metrics, predict, evaluate, growth; none: all
     *,
@@ -422,7 +380,7 @@ def run_benchmark(
     for part in parts:
         if part not in _PARTS:
             raise ValueError(f"part: {unknown_name('part', part, _PARTS)}")
-    with _own_cache():
+    with empty_cache():
         for part in parts or _PARTS:
             found.lines += _PARTS[part](quick)
     return found

@@ -17,6 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Iterator
 
+from PIL import Image
+
 from .data import open_dataset
 from .loaders import create_loader
 from .processes import peak_memory
@@ -29,12 +31,18 @@ _DRAWN = 499 # different faces, so few that their drawing shows no bar
 def write_large_folder(
     root:str|Path, # a new folder
     n:int,         # faces to train on, 1 or more
+    face_size:int=64,  # side in pixels
+    suffix:str='png',  # png or jpg
 ):
-    "`n` faces of 64 pixels in the layout of AffectNetFused, and one for validation."
-    SyntheticFaces(min(n, _DRAWN), 1, 64).write(root)
+    "`n` faces in the layout of AffectNetFused, and one for validation."
+    SyntheticFaces(min(n, _DRAWN), 1, face_size).write(root)
     images, notes = (Path(root)/'train_set'/name for name in ('images', 'annotations'))
     names = sorted(path.stem for path in images.iterdir())
-    files = [[images/f'{name}.png', *notes.glob(f'{name}_*')] for name in names]
+    if suffix != 'png':
+        for path in list(images.iterdir()):
+            Image.open(path).save(path.with_suffix(f'.{suffix}'))
+            path.unlink()
+    files = [[images/f'{name}.{suffix}', *notes.glob(f'{name}_*')] for name in names]
     for i in range(len(names), n):
         known = i % len(names)
         for file in files[known]:
