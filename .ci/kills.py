@@ -307,6 +307,23 @@ def removed():
         yield dict(wrong=wrong, code=code, line=err.strip())
 
 
+def reported():
+    "The run folder is removed while the report is written: the same"
+    for trial in range(10):
+        run = RUNS/f'reported-{trial}'
+        process = Alone(f'run.name={run.name}', 'run.report=true')
+        wait_for(run/'predictions.npz')
+        time.sleep(random.uniform(0, 4))
+        moved = run.with_name(f'{run.name}-moved')
+        run.rename(moved)
+        code, _, err = process.finish()
+        right = code == 1 and err.count('\n') == 1 and str(run) in err
+        right |= code == 0 and not err and (moved/'report.md').exists() # it was finished
+        wrong = [] if right else [f'exit {code}, {err[-500:]}']
+        wrong += [f'made {run.name} again'] if run.exists() else []
+        yield dict(wrong=wrong, code=code, line=err.strip())
+
+
 def starts():
     "Three starts without a name at once: three folders"
     reference, _ = whole()
@@ -386,7 +403,8 @@ def long():
     yield dict(wrong=wrong, series=series)
 
 
-WAYS = [term, kill, operations, disk, limit, removed, starts, resumes, workers, long, rank, job]
+WAYS = [term, kill, operations, disk, limit, removed, reported, starts, resumes, workers, long,
+        rank, job]
 
 # ---- all of it
 

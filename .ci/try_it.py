@@ -111,7 +111,7 @@ def write_settings(model, detector):
 
 def draw_example():
     "A picture for those who have none at hand."
-    from emotion_recognition.synthetic import draw_face
+    from emotion_recognition.drawing import draw_face
     draw_face(.8, .6, np.random.default_rng(16), size=320).save(BUILT/'example.png')
 
 

@@ -182,7 +182,7 @@ def prediction_picture(
 class TensorBoard(Callback):
     "Write curves, settings and pictures for TensorBoard."
     def __init__(self,
-        folder:str|Path, # the run folder
+        folder:str|Path, # the run folder, which exists
         settings:dict,   # flat name -> number, text or truth value, for HParams
         pictures:int=6,  # how many faces are shown
     ):
@@ -190,6 +190,7 @@ class TensorBoard(Callback):
 
     def before_fit(self, trainer):
         resumed = trainer.step+1 if trainer.step else None # later entries are written again
+        self.folder.stat() # SummaryWriter would make a folder that is gone
         self.writer = SummaryWriter(self.folder, purge_step=resumed)
 
     def before_interrupt(self, trainer):

@@ -25,7 +25,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 import emotion_recognition
 from .augmentation import varied_by
-from .checkpoints import folder_gone
 from emotion_recognition.config import (
     Config,
     config_text,
@@ -33,7 +32,7 @@ from emotion_recognition.config import (
     load_config,
     open_faces,
 )
-from .core import write_atomically
+from .core import write_inside, written_inside
 from .data import READERS, FaceDataset
 from .emotions import EmotionSet
 from emotion_recognition.folders import (
@@ -350,14 +349,8 @@ def _begin(config, faces, process, folder, position, notes):
         state = ', nothing to resume: starts anew'
     print(f'run folder: {folder}{state}', flush=True)
 
-def _check_there(folder):
-    "What writes into a folder also makes it; a run folder that is gone is not made again."
-    if not folder.is_dir():
-        raise folder_gone(folder)
-
 def _write(path, text):
-    _check_there(path.parent)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_inside(path.parent, path.name, lambda file: file.write(text.encode()))
 
 # %% ../nbs/07_experiment.ipynb #7cf9cc70
 def _finish(trainer, config, faces, folder):
@@ -367,11 +360,10 @@ def _finish(trainer, config, faces, folder):
     found = predict_by_best(trainer, config, faces, folder)
     if not trainer.process.first:
         return
-    _check_there(folder)
     if 'choose' in found:
-        found['choose'].save(folder/'choosing.npz')
+        write_inside(folder, 'choosing.npz', found['choose'].write)
     predictions = found['valid']
-    predictions.save(folder/'predictions.npz')
+    write_inside(folder, 'predictions.npz', predictions.write)
     _keep_result(trainer, predictions, folder)
     if config.run.report:
         write_report(predictions, folder, faces['valid'], run=folder, step=trainer.step)
@@ -387,7 +379,7 @@ def _keep_result(trainer, predictions, folder):
     _write(folder/'cost.json', json.dumps(cost, indent=1))
     for earlier in folder.glob('events.out.tfevents*.final'): # of a run that has been resumed
         earlier.unlink()
-    with SummaryWriter(folder, filename_suffix='.final') as writer:
+    with written_inside(folder) as place, SummaryWriter(place, filename_suffix='.final') as writer:
         for name, value in compute_metrics(p.probs, p.target, p.emotions).items():
             writer.add_scalar(f'final/{name}', value, trainer.step)
         for name, value in cost.items():

@@ -8,6 +8,7 @@ __all__ = ['crossed_interval', 'Row', 'Leaderboard', 'find_runs', 'run_cost', 'l
 
 # %% ../nbs/07b_leaderboard.ipynb #24d3e878
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -19,7 +20,7 @@ from scipy import stats
 
 from .compare import ensemble
 from .config import flat_settings
-from .core import Rendered, Table, sections, write_atomically
+from .core import Rendered, Table, sections, write_inside
 from .eval import baseline_predictions, metrics_per_face
 from .files import FileError, check_numbers, read_json
 from .folders import CIRCUMSTANCES
@@ -32,7 +33,7 @@ from emotion_recognition.intervals import (
 )
 from .metrics import METRICS
 from .predictions import load_predictions
-from .report import Run
+from .report import Run, is_run
 from .sweep import Plan
 from .viz import Picture, in_style, png_bytes
 
@@ -131,7 +132,7 @@ def run_cost(
 )->dict[str, float]:
     "What a run took, from cost.json; `FileError` if it is damaged."
     path = folder/'cost.json'
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
     cost = check_numbers(read_json(path), path)
     if missing := [name for name in _ALWAYS if name not in cost]:
@@ -141,7 +142,7 @@ def run_cost(
 # %% ../nbs/07b_leaderboard.ipynb #9d3e4cef
 def _setting(folder):
     "A text that is equal for runs of one setting."
-    if not (folder/'config.yaml').is_file():
+    if not is_run(folder):
         return folder.name
     settings, data = flat_settings(Run(folder).config), Run(folder).environment.get('data', {})
     trained_on = [data.get('train', {}).get(key) for key in ('fingerprint', 'pixels')]
@@ -150,7 +151,7 @@ def _setting(folder):
 
 def _seed(folder):
     "The seed of a run; its name if it has no configuration."
-    return Run(folder).config.seed if (folder/'config.yaml').is_file() else folder.name
+    return Run(folder).config.seed if is_run(folder) else folder.name
 
 def _one_per_seed(group):
     "The first member of each seed, and how many are left out."
@@ -215,13 +216,17 @@ def _board(members, by):
     return rows + [_row([], [p]) for p in extra]
 
 # %% ../nbs/07b_leaderboard.ipynb #061b3e02
+def _predictions(folder):
+    "Those of a run, whose record must be whole, or of a folder that holds nothing else."
+    return Run(folder).predictions if is_run(folder) else load_predictions(folder)
+
 def leaderboard(
     experiment:str|Path, # a folder of run folders
     by:str='kl',         # the metric that orders the rows
 )->Leaderboard:
     "Rank the finished runs; `ValueError` if there is none or the metric is unknown."
     METRICS.find(by)
-    members = [(folder, load_predictions(folder)) for folder in find_runs(experiment)]
+    members = [(folder, _predictions(folder)) for folder in find_runs(experiment)]
     boards = _by_key(members, lambda m: m[1].fingerprint)
     boards = {fingerprint: _board(group, by) for fingerprint, group in boards.items()}
     return Leaderboard(Path(experiment).expanduser(), by, boards)
@@ -318,8 +323,8 @@ def write_leaderboard(
     figure = leaderboard_picture(rows, tuple(dict.fromkeys((by, 'total_variation', 'top1'))))
     files = dict(md=report.encode(), csv=board.numbers().csv().encode(), png=png_bytes(figure))
     for suffix, data in files.items():
-        path = board.experiment/f'leaderboard.{suffix}'
-        write_atomically(path, lambda file, data=data: file.write(data))
+        name = f'leaderboard.{suffix}'
+        write_inside(board.experiment, name, lambda file, data=data: file.write(data))
     return board
 
 # %% ../nbs/07b_leaderboard.ipynb #42edab54

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
 
 from .checkpoints import Checkpoint, save_model
-from .core import write_atomically
+from .core import write_inside, written_inside
 from .train import Callback, Trainer, Watch
 
 # %% ../nbs/03c_long_runs.ipynb #af28a939
@@ -58,7 +58,7 @@ def _name(record):
 class KeepBest(Callback):
     "Keep the weights of the best validations in `top/`."
     def __init__(self,
-        folder:str|Path, # the run folder
+        folder:str|Path, # the run folder, which exists
         watch:Watch,     # what makes an epoch better
         n:int,           # how many to keep, 1 or more
     ):
@@ -68,7 +68,7 @@ class KeepBest(Callback):
         watch = self.checkpoint.watch
         ranked = sorted(trainer.history, key=lambda record: -watch.sign*record[watch.name])
         kept, new = [_name(record) for record in ranked[:self.n]], _name(trainer.record)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         if new in kept:
             self.checkpoint.keep(f'top/{new}', lambda to: save_model(trainer.valid_model, to))
         for path in self.folder.glob('epoch-*'):
@@ -79,7 +79,7 @@ class KeepBest(Callback):
 class Profile(Callback):
     "Write `profile.json`, the shares of a run's time, and a trace of a few steps into `profile/`."
     def __init__(self,
-        folder:str|Path, # the run folder
+        folder:str|Path, # the run folder, which exists
     ):
         self.folder, self.seconds = Path(folder), Counter()
 
@@ -100,9 +100,16 @@ def before_fit(self:Profile, trainer:Trainer):
     self.profiler = profile(
         activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA]*self.on_gpu],
         schedule=schedule(wait=1, warmup=1, active=3, repeat=1),
-        on_trace_ready=tensorboard_trace_handler(str(self.folder/'profile')))
+        on_trace_ready=self.keep_trace)
     self.profiler.start()
     self.last = perf_counter()
+
+@patch
+def keep_trace(self:Profile, profiler):
+    "Write the trace, for TensorBoard or a browser."
+    (self.folder/'profile').mkdir(exist_ok=True)
+    with written_inside(self.folder/'profile') as place:
+        tensorboard_trace_handler(str(place))(profiler)
 
 @patch
 def after_fit(self:Profile, trainer:Trainer):
@@ -113,7 +120,7 @@ def after_fit(self:Profile, trainer:Trainer):
     total = sum(self.seconds.values())
     shares = {stage: round(self.seconds[stage]/total, 4) for stage in STAGES}
     text = json.dumps(dict(seconds=round(total, 2), **shares), indent=1)+'\n'
-    write_atomically(self.folder/'profile.json', lambda file: file.write(text.encode()))
+    write_inside(self.folder, 'profile.json', lambda file: file.write(text.encode()))
     text = ', '.join(f'{stage} {share:.0%}' for stage, share in shares.items())
     print(f'time: {text}', flush=True)
 

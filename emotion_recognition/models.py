@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 import math
+import os
 import re
 from dataclasses import asdict
 from importlib import resources
@@ -31,7 +32,7 @@ from safetensors.torch import load_file
 from timm.models import PretrainedCfg
 from torch import nn
 
-from .core import unknown_name, write_atomically
+from .core import unknown_name, write_inside
 from .emotions import EMOTIONS13, EmotionSet
 from .files import FileError, read_json
 from .weights import fill_backbone, misfit, read_weights
@@ -364,7 +365,8 @@ def _from_folder(folder):
     config, weights = folder/'config.json', folder/'model.safetensors'
     for path in (config, weights):
         if not path.is_file():
-            raise ValueError(f"{path}: missing; must be there, with config.json and "
+            problem = 'is no file' if os.path.lexists(path) else 'missing'
+            raise ValueError(f"{path}: {problem}; a saved model has config.json and "
                              "model.safetensors")
     model, tensors = _model_of(config), _saved_tensors(weights)
     wrong = misfit(model.state_dict(), tensors)
@@ -408,7 +410,8 @@ def from_pretrained(cls:EmotionModel,
     if options:
         raise ValueError(f"{path}: is a folder, and {', '.join(options)} are for the hub; leave "
                          "them out")
-    is_run = (path/'best'/'config.json').is_file() and not (path/'config.json').is_file()
+    of_run = any(os.path.lexists(path/name) for name in ('config.yaml', 'best'))
+    is_run = of_run and not os.path.lexists(path/'config.json')
     return _from_folder(path/'best' if is_run else path)
 
 # %% ../nbs/00_models.ipynb #bdaee608
@@ -424,4 +427,4 @@ def write_temperature(
         raise ValueError(f"temperature: {temperature}; must be over 0")
     config = read_json(path) | {'temperature': float(temperature)}
     text = json.dumps(config, sort_keys=True, indent=2)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_inside(path.parent, path.name, lambda file: file.write(text.encode()))

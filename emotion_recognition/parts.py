@@ -25,6 +25,7 @@ from .checkpoints import Checkpoint, MetricsFile
 from .config import Config, flat_settings
 from .data import FaceDataset
 from .emotions import EmotionSet
+from .findings import training_mean
 from .loaders import create_loader, rarity_weights
 from .long_runs import KeepBest, Limit, Profile
 from .losses import LOSSES, balanced_weight, create_loss
@@ -33,7 +34,6 @@ from .optimizers import create_optimizer
 from .predictions import Predictions, predictions_for
 from .presets import ConfigError
 from .processes import Process
-from .report import training_mean
 from .trackers import TRACKERS
 from emotion_recognition.train import (
     Callback,

@@ -9,6 +9,7 @@ __all__ = ['FORMATS', 'open_model', 'open_models', 'FacePredictions', 'file_form
 # %% ../nbs/08_predict.ipynb #9721f7cd
 import json
 import math
+import os
 import re
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -68,8 +69,7 @@ def open_model(
     if model is None:
         return _read_model('ferplus')
     path = Path(model).expanduser()
-    inside = path/'best' if (path/'best').is_dir() else path
-    return _read_model(inside if inside.is_dir() else str(model))
+    return _read_model(path if path.is_dir() else str(model))
 
 # %% ../nbs/08_predict.ipynb #cb74e218
 def open_models(
@@ -411,7 +411,8 @@ def predict(
 def _is_model(word):
     path = Path(word).expanduser()
     if path.exists():
-        return any((path/name).is_file() for name in ('config.yaml', 'config.json'))
+        files = ('config.yaml', 'config.json', 'best/config.json')
+        return any(os.path.lexists(path/name) for name in files) # however damaged
     is_image = path.suffix.lower() in IMAGE_SUFFIXES
     return word == 'ferplus' or re.fullmatch(r'[\w.-]+/[\w.-]+', word) is not None and not is_image
 

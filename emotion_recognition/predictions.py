@@ -8,6 +8,7 @@ __all__ = ['NotComputable', 'Predictions', 'choice_note', 'load_predictions', 'g
 
 # %% ../nbs/03c_predictions.ipynb #f20350b2
 import json
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -147,10 +148,10 @@ def choice_note(
 _FORMAT = 'emotion_recognition predictions 2'
 
 @patch
-def save(self:Predictions,
-    path:str|Path, # ends in .npz
+def write(self:Predictions,
+    file, # open, binary
 ):
-    "Write to a file, whole or not at all."
+    "Write to an open file."
     emotions = {k: v for k, v in asdict(self.emotions).items() if v is not None}
     arrays = dict(format=_FORMAT, ids=self.ids, probs=self.probs, target=self.target,
                   emotions=json.dumps(emotions), provenance=json.dumps(self.provenance))
@@ -158,13 +159,19 @@ def save(self:Predictions,
         arrays['votes'] = self.votes
     if self.group is not None:
         arrays['group'] = self.group
-    arrays = {k: np.asarray(v) for k, v in arrays.items()}
-    write_atomically(Path(path), lambda file: np.savez_compressed(file, **arrays))
+    np.savez_compressed(file, **{k: np.asarray(v) for k, v in arrays.items()})
+
+@patch
+def save(self:Predictions,
+    path:str|Path, # ends in .npz
+):
+    "Write to a file, whole or not at all."
+    write_atomically(Path(path), self.write)
 
 # %% ../nbs/03c_predictions.ipynb #5fba3fe5
 def _predictions_file(source):
     path = source/'predictions.npz' if source.is_dir() else source
-    if path.is_file():
+    if os.path.lexists(path):
         return path
     if (path.parent/'config.yaml').is_file():
         raise ValueError(f"{path}: missing, the run has not finished; emorec_train with its "
@@ -278,8 +285,7 @@ def _open_model(source):
     if isinstance(source, EmotionModel):
         return source, {}
     run = Path(source).expanduser()
-    best = run/'best'
-    return EmotionModel.from_pretrained(best if best.is_dir() else run), dict(run=run.name)
+    return EmotionModel.from_pretrained(run), dict(run=run.name)
 
 def predict_split(
     model:EmotionModel|str|Path, # or a run folder, whose best checkpoint is taken

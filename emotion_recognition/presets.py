@@ -35,6 +35,8 @@ def _find(name, beside):
     "The file that a preset's name or a path means."
     if name.endswith(('.yaml', '.yml')):
         path = (beside or Path())/Path(name).expanduser()
+        if path.is_dir():
+            raise ConfigError(f'{name}: is a folder; must be a file')
         if not path.is_file():
             raise ConfigError(f'{name}: no such file in {path.parent.absolute()}')
         return path

@@ -26,7 +26,7 @@ from .folders import check_same_faces, check_same_run
 from .metrics import METRICS
 from .parts import needed_splits
 from .presets import ConfigError, names_config
-from .report import Run
+from .report import Run, is_run
 from .strict_yaml import plain_values, read_value
 
 # %% ../nbs/07a_sweep.ipynb #c67f0315
@@ -143,7 +143,7 @@ def state_of(
     plan:Plan,
 )->str: # new, interrupted or finished
     "How far a run is; `ConfigError` if its folder was made with another configuration."
-    if not (plan.folder/'config.yaml').is_file():
+    if not is_run(plan.folder):
         return 'new'
     check_same_run(plan.config, plan.folder)
     run = Run(plan.folder)
@@ -309,7 +309,7 @@ def stop(self:RayRunner, jobs:list):
 def _progress_row(plan, state):
     "Name, state, epochs, the best value of what is watched, minutes left."
     epochs, monitor = plan.config.train.epochs, plan.config.train.monitor
-    done = Run(plan.folder).history if (plan.folder/'config.yaml').is_file() else []
+    done = Run(plan.folder).history if is_run(plan.folder) else []
     values = [record[monitor] for record in done if monitor in record]
     best, left = '', ''
     if values:

@@ -9,7 +9,7 @@ __all__ = ['TRACKERS', 'Tracker', 'import_tracker', 'MLflow', 'WeightsAndBiases'
 import importlib
 from pathlib import Path
 
-from .core import write_atomically
+from .core import write_inside
 from .train import Callback
 
 # %% ../nbs/03d_trackers.ipynb #6da57fb1
@@ -27,7 +27,7 @@ class Tracker(Callback):
     def before_fit(self, trainer):
         known = self.file.read_text().strip() if self.file.is_file() else None
         found = self.start(known)
-        write_atomically(self.file, lambda file: file.write(f'{found}\n'.encode()))
+        write_inside(self.folder, self.file.name, lambda file: file.write(f'{found}\n'.encode()))
 
     def after_epoch(self, trainer):
         self.log({k: v for k, v in trainer.record.items() if k != 'step'}, trainer.step)
