@@ -24,6 +24,7 @@ from .data import *
 from .data_commands import *
 from .demo import *
 from .distributions import *
+from .drawing import *
 from .emotions import *
 from .eval import *
 from .experiment import *
@@ -31,6 +32,7 @@ from .export import *
 from .face_files import *
 from .faces import *
 from .files import *
+from .findings import *
 from .folders import *
 from .growth import *
 from .index import *

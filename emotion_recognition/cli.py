@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['emorec_train', 'emorec_data', 'emorec_eval', 'emorec_calibrate', 'emorec_sweep', 'emorec_leaderboard',
-           'emorec_predict', 'emorec_export', 'emorec_demo', 'emorec_bench', 'main', 'command_table']
+           'emorec_predict', 'emorec_export', 'emorec_demo', 'emorec_bench', 'main']
 
 # %% ../nbs/10_cli.ipynb #2118b8b5
 import sys
@@ -31,7 +31,6 @@ from emotion_recognition.command import (
     COMMANDS,
     MAX_PIXELS,
     command,
-    create_parser,
     end_command,
     option,
     output_format,
@@ -94,7 +93,7 @@ def _train(args):
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-    from emotion_recognition.folders import unless_gone
+    from emotion_recognition.checkpoints import unless_gone
     from emotion_recognition.processes import torchrun_rank
     if not torchrun_rank(): # alone, or the first of several
         with unless_gone(run.folder):
@@ -424,16 +423,3 @@ def main(
 
 if __name__ == '__main__' and '__file__' in globals(): # not in a notebook
     sys.exit(main())
-
-# %% ../nbs/10_cli.ipynb #75738ca6
-def command_table()->Table:
-    "All commands with their options."
-    rows = []
-    for one in COMMANDS.values():
-        rows.append([f'**`emorec_{one.name}`**', f'**{one.description}**'])
-        for action in create_parser(one)._actions[2:]: # without --help and --version
-            shown = ', '.join(action.option_strings) or action.metavar or action.dest
-            if action.option_strings and action.metavar:
-                shown += f' {action.metavar}'
-            rows.append([f'`{shown}`', action.help])
-    return Table(['command, option', 'what it does'], rows)

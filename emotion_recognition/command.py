@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'MAX_PIXELS', 'Command', 'command', 'option', 'create_parser', 'output_format', 'end_command',
-           'run_command', 'take_keys']
+           'run_command', 'take_keys', 'command_table']
 
 # %% ../nbs/09a_command.ipynb #9ee2b2a9
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 import emotion_recognition
-from .core import cache_folder, check_writable, unknown_name
+from .core import Table, cache_folder, check_writable, unknown_name
 from .signals import exit_code, terminable
 
 # %% ../nbs/09a_command.ipynb #a4cf7abc
@@ -229,3 +229,16 @@ def take_keys(
         else:
             options[key] = text
     return options, tuple(rest)
+
+# %% ../nbs/09a_command.ipynb #75738ca6
+def command_table()->Table:
+    "All commands with their options."
+    rows = []
+    for one in COMMANDS.values():
+        rows.append([f'**`emorec_{one.name}`**', f'**{one.description}**'])
+        for action in create_parser(one)._actions[2:]: # without --help and --version
+            shown = ', '.join(action.option_strings) or action.metavar or action.dest
+            if action.option_strings and action.metavar:
+                shown += f' {action.metavar}'
+            rows.append([f'`{shown}`', action.help])
+    return Table(['command, option', 'what it does'], rows)

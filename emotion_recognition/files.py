@@ -29,6 +29,8 @@ def read_text_file(
     limit:int=TEXT_LIMIT, # bytes
 )->str:
     "A text in UTF-8; `FileError` names the file if it is none, or too large."
+    if path.is_dir():
+        raise FileError(f'{path}: is a folder; must be a file')
     size = path.stat().st_size
     if size > limit:
         raise FileError(f'{path}: has {size:,} bytes; must have {limit:,} or fewer')
