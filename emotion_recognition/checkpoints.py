@@ -17,6 +17,7 @@ from typing import Callable
 import torch
 from fastcore.basics import patch
 from safetensors import SafetensorError
+from safetensors.torch import save_model as save_tensors
 
 from .core import recover_folder, write_folder, write_inside
 from .files import read_json_lines
@@ -29,9 +30,10 @@ def save_model(
     model:EmotionModel,
     folder:Path, # that exists
 ):
-    "Write weights and `config.json`."
-    model.save_pretrained(folder)
-    (folder/'README.md').unlink(missing_ok=True) # an empty model card
+    "Write what `save_pretrained` does, which would make a folder that was removed meanwhile."
+    save_tensors(model, str(folder/'model.safetensors'))
+    config = json.dumps(model._hub_mixin_config, sort_keys=True, indent=2)
+    (folder/'config.json').write_text(config)
 
 # %% ../nbs/03b_checkpoints.ipynb #e5fe5315
 class Checkpoint(Callback):

@@ -8,7 +8,6 @@ __all__ = ['crossed_interval', 'Row', 'Leaderboard', 'find_runs', 'run_cost', 'l
 
 # %% ../nbs/07b_leaderboard.ipynb #24d3e878
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -22,7 +21,7 @@ from .compare import ensemble
 from .config import flat_settings
 from .core import Rendered, Table, sections, write_inside
 from .eval import baseline_predictions, metrics_per_face
-from .files import FileError, check_numbers, read_json
+from .files import FileError, check_numbers, is_there, read_json
 from .folders import CIRCUMSTANCES
 from emotion_recognition.intervals import (
     MIN_FACES,
@@ -117,7 +116,7 @@ def find_runs(
     experiment = Path(experiment).expanduser()
     if not experiment.is_dir():
         raise ValueError(f'{experiment}: no such folder; must hold runs, such as runs/default')
-    runs = sorted(f.parent for f in experiment.glob('*/predictions.npz'))
+    runs = sorted(f for f in experiment.iterdir() if is_there(f/'predictions.npz'))
     if not runs:
         itself = (experiment/'predictions.npz').is_file()
         hint = 'it is a run itself, name its parent' if itself else 'each has predictions.npz'
@@ -132,7 +131,7 @@ def run_cost(
 )->dict[str, float]:
     "What a run took, from cost.json; `FileError` if it is damaged."
     path = folder/'cost.json'
-    if not os.path.lexists(path):
+    if not is_there(path):
         return {}
     cost = check_numbers(read_json(path), path)
     if missing := [name for name in _ALWAYS if name not in cost]:

@@ -8,7 +8,6 @@ __all__ = ['MAIN_METRICS', 'report_text', 'write_report', 'is_run', 'Run', 'eval
 
 # %% ../nbs/06a_report.ipynb #3ab21435
 import io
-import os
 import sys
 from contextlib import nullcontext
 from functools import cached_property
@@ -32,7 +31,7 @@ from .config import Config, ConfigError, check_config, load_config, open_faces
 from .core import Rendered, Table, sections, write_inside, written_inside
 from .data import FaceDataset
 from .eval import Evaluation, evaluate
-from .files import FileError, read_json, read_json_lines
+from .files import FileError, is_there, read_json, read_json_lines
 from emotion_recognition.findings import (
     Findings,
     examine,
@@ -122,11 +121,7 @@ def is_run(
     folder:str|Path,
 )->bool:
     "Whether a folder has a `config.yaml`, however damaged; a file of predictions has none."
-    try:
-        os.lstat(Path(folder)/'config.yaml')
-        return True
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return is_there(Path(folder)/'config.yaml')
 
 # %% ../nbs/06a_report.ipynb #30bea2b5
 class Run(Rendered):
@@ -170,13 +165,13 @@ class Run(Rendered):
 def history(self:Run)->list[dict]: # one record per validation
     "The lines of metrics.jsonl."
     path = self.folder/'metrics.jsonl'
-    return read_json_lines(path) if os.path.lexists(path) else []
+    return read_json_lines(path) if is_there(path) else []
 
 @patch(as_prop=True)
 def environment(self:Run)->dict:
     "What environment.json holds: versions, commit, data; empty if missing."
     path = self.folder/'environment.json'
-    found = read_json(path) if os.path.lexists(path) else {}
+    found = read_json(path) if is_there(path) else {}
     data = found.get('data', {})
     if not isinstance(data, dict) or not all(isinstance(x, dict) for x in data.values()):
         raise FileError(f'{path}: its data are wrong; must be names and values for each split')
@@ -190,7 +185,7 @@ def metrics(self:Run)->dict[str, dict[str, float]]:
 @patch(as_prop=True)
 def finished(self:Run)->bool:
     "Whether the run has left predictions."
-    return os.path.lexists(self.folder/'predictions.npz')
+    return is_there(self.folder/'predictions.npz')
 
 @patch
 def faces(self:Run,
@@ -252,7 +247,7 @@ def _choice(run, config, split, predictions):
     if not Run(run).finished:
         return {}
     chose = Run(run).predictions
-    if os.path.lexists(run/'choosing.npz'):
+    if is_there(run/'choosing.npz'):
         chose = load_predictions(run/'choosing.npz')
     known = chose.provenance['epoch_chosen']
     ids = chose.ids if split == 'valid' and known['same'] else ()
@@ -328,7 +323,7 @@ def calibrate_run(
     "What a temperature does to a run's predictions, on faces not in the fit; keep it on demand."
     run = Path(run).expanduser()
     judging, choosing = load_predictions(run), run/'choosing.npz'
-    if os.path.lexists(choosing):
+    if is_there(choosing):
         fitting = load_predictions(choosing)
         found = fit_and_judge(fitting, judging, 'on faces that chose nothing')
     else:
@@ -341,7 +336,7 @@ def _keep_temperature(run, temperature):
     "Put it into the model and its predictions; those of the faces of the fit come first."
     files = ['choosing.npz', 'predictions.npz']
     scaled = {name: scale_temperature(load_predictions(run/name), temperature)
-              for name in files if os.path.lexists(run/name)}
+              for name in files if is_there(run/name)}
     fitted = next(iter(scaled.values())).provenance
     with lock_folder(run):
         write_temperature(run/'best', fitted['temperature'])
