@@ -308,7 +308,7 @@ def removed():
 
 
 def reported():
-    "The run folder is removed while the report is written: the same"
+    "The run folder is removed while the report is written: exit code 1, one line that names it"
     for trial in range(10):
         run = RUNS/f'reported-{trial}'
         process = Alone(f'run.name={run.name}', 'run.report=true')
