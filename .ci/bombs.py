@@ -19,7 +19,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
 
 from emotion_recognition.core import write_atomically
 
@@ -34,7 +37,8 @@ COMMANDS = {
     'emorec_train': ['train', *SMALL, 'train.resume=true'],
     'emorec_predict': ['predict', RUN, 'face.png'],
     'emorec_export': ['export', RUN, '--format', 'pt2', '--out', 'face.pt2'],
-    'emorec_data': ['data', 'inspect', 'faces.csv.gz', '--out', 'report']}
+    'emorec_data inspect faces.csv.gz': ['data', 'inspect', 'faces.csv.gz', '--out', 'report'],
+    'emorec_data inspect faces.parquet': ['data', 'inspect', 'faces.parquet', '--out', 'report']}
 
 
 def zip_bomb(path):
@@ -81,6 +85,47 @@ def packed_table(path):
             file.write(bytes(10**6))
 
 
+def long_cell(path):
+    "A table with one cell of 530 MB in quotes."
+    with gzip.open(path, 'wb') as file:
+        file.write(b'image,split,glad,sad\n"')
+        for _ in range(530):
+            file.write(b'x'*10**6)
+        file.write(b'",train,1,2\n')
+
+
+def many_cells(path):
+    "A table of 250 million cells in 500 MB."
+    with gzip.open(path, 'wb') as file:
+        file.write(b'image,glad\n')
+        for _ in range(500):
+            file.write(b'a,1\n'*250_000)
+
+
+def one_text(path):
+    "A million bytes, to which 4000 rows point."
+    one = pa.DictionaryArray.from_arrays(np.zeros(4000, np.int32), ['x'*10**6])
+    table = pa.table(dict(image=one, glad=np.ones(4000)))
+    parquet.write_table(table, path, compression='zstd', dictionary_pagesize_limit=2**30)
+
+
+def zeros(path):
+    "Pictures of 4 GB of zeros, each within its structure."
+    kind = pa.struct(dict(bytes=pa.binary(), path=pa.string()))
+    some = pa.table(dict(image=pa.array([dict(bytes=bytes(10**8), path='a')], kind), label=[1]))
+    with parquet.ParquetWriter(path, some.schema, compression='zstd', use_dictionary=False) as file:
+        for _ in range(40):
+            file.write_table(some)
+
+
+def many_rows(path):
+    "One number for 500 million rows."
+    some = pa.table(dict(glad=np.ones(10**7, np.int64)))
+    with parquet.ParquetWriter(path, some.schema, compression='zstd') as file:
+        for _ in range(50):
+            file.write_table(some)
+
+
 BOMBS = [
     ('`predictions.npz` that unpacks to 4 GB', RUN/'predictions.npz', zip_bomb,
      ['emorec_eval', 'emorec_leaderboard']),
@@ -91,7 +136,18 @@ BOMBS = [
     ('`model.safetensors` with a header of 1 GB', RUN/'best/model.safetensors', long_header,
      ['emorec_predict']),
     ('a PNG of 100,000 x 100,000 pixels', Path('face.png'), huge_picture, ['emorec_predict']),
-    ('`faces.csv.gz` that unpacks to 4 GB', Path('faces.csv.gz'), packed_table, ['emorec_data'])]
+    ('`faces.csv.gz` that unpacks to 4 GB', Path('faces.csv.gz'), packed_table,
+     ['emorec_data inspect faces.csv.gz']),
+    ('`faces.csv.gz`: one cell of 530 MB in quotes', Path('faces.csv.gz'), long_cell,
+     ['emorec_data inspect faces.csv.gz']),
+    ('`faces.csv.gz`: 250 million cells', Path('faces.csv.gz'), many_cells,
+     ['emorec_data inspect faces.csv.gz']),
+    ('`faces.parquet`: 4000 rows that point to one text of 1 MB', Path('faces.parquet'), one_text,
+     ['emorec_data inspect faces.parquet']),
+    ('`faces.parquet`: pictures of 4 GB of zeros', Path('faces.parquet'), zeros,
+     ['emorec_data inspect faces.parquet']),
+    ('`faces.parquet`: one number for 500 million rows', Path('faces.parquet'), many_rows,
+     ['emorec_data inspect faces.parquet'])]
 
 
 def call(command):
@@ -113,6 +169,8 @@ def prepare():
     Image.new('L', (48, 48), 128).save('face.png')
     with gzip.open('faces.csv.gz', 'wt') as file:
         file.write('image,split,glad,sad\nface.png,train,1,2\nface.png,valid,2,1\n')
+    parquet.write_table(pa.table(dict(image=['face.png']*2, split=['train', 'valid'], glad=[1, 2],
+                                      sad=[2, 1])), 'faces.parquet')
 
 
 def main():
@@ -131,7 +189,7 @@ def main():
             size = path.stat().st_size
             code, errors, seconds, peak = call(command)
             path.write_bytes(kept.getvalue())
-            line = errors.strip().removeprefix(f'{command}: ')
+            line = errors.strip().removeprefix(f'{command.split()[0]}: ')
             right = code in (1, 2) and errors.count('\n') == 1 and path.name in line
             broken += not right
             rows.append(dict(what=what, bytes=size, command=command, code=code, line=line,
