@@ -53,6 +53,7 @@ from .opening import *
 from .optimizers import *
 from .overview import *
 from .pack import *
+from .parquet_pages import *
 from .parts import *
 from .peers import *
 from .people import *
