@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['process_is_alive', 'write_atomically', 'write_inside', 'written_inside', 'check_writable', 'write_folder',
-           'recover_folder', 'temporary_folder', 'cache_folder', 'show_progress', 'progress', 'unknown_name',
-           'Registry', 'Table', 'sections', 'Rendered']
+           'recover_folder', 'temporary_folder', 'cache_folder', 'sweep_cache', 'show_progress', 'progress',
+           'unknown_name', 'Registry', 'Table', 'sections', 'Rendered']
 
 # %% ../nbs/00_core.ipynb #c0857a6a
 import glob
@@ -55,7 +55,11 @@ def _remove_abandoned(path):
         return
     _TIDIED.add(path)
     start = _beside(path).name.rpartition('.')[0]
-    for part in path.parent.glob(f'{glob.escape(start)}.*'):
+    _remove_dead(path.parent.glob(f'{glob.escape(start)}.*'))
+
+def _remove_dead(parts):
+    "Remove those files and folders whose process, the last part of their name, has ended."
+    for part in parts:
         pid = part.suffix[1:]
         if pid.isdecimal() and not process_is_alive(int(pid)):
             shutil.rmtree(part, ignore_errors=True)
@@ -183,6 +187,18 @@ def cache_folder()->Path:
         return Path.home()/'.cache'/'emotion_recognition'
     except RuntimeError: # a container may know no home
         return Path(tempfile.gettempdir())/'emotion_recognition'
+
+# %% ../nbs/00_core.ipynb #b0b85b08
+def sweep_cache():
+    "Remove what killed processes of this machine have left in the cache; once per process."
+    cache = cache_folder()
+    if cache in _TIDIED:
+        return
+    _TIDIED.add(cache)
+    name = f'.*.{glob.escape(socket.gethostname())}.*'
+    with suppress(OSError): # a folder that cannot be read
+        for level in ('', '*/', '*/*/'): # where this library writes, whatever else lies deeper
+            _remove_dead(cache.glob(level+name))
 
 # %% ../nbs/00_core.ipynb #d3dfd408
 def show_progress()->bool:

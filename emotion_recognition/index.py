@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .columns import DataError, first_ten
-from .core import cache_folder, progress, write_atomically
+from .core import cache_folder, progress, sweep_cache, write_atomically
 from emotion_recognition.pictures import (
     NO_FILE,
     PIXELS_LIMIT,
@@ -195,6 +195,7 @@ def save_columns(
     def write(file):
         with pa.ipc.new_file(file, table.schema) as out:
             out.write_table(table)
+    sweep_cache()
     try:
         write_atomically(path, write)
     except OSError as e:
