@@ -238,6 +238,8 @@ def _check_pages(path, parquet_file, names, limit):
     longest, n = {kind: dict.fromkeys(leaves, 0) for kind in ('delta', 'texts', 'values')}, 0
     with open(path, 'rb') as file:
         for group, i in product(range(about.num_row_groups), leaves):
+            if about.row_group(group).num_columns <= i: # Arrow itself would end the process
+                raise ValueError('a group of rows lacks a column')
             for kind, size, values in page_sizes(file, about.row_group(group).column(i)):
                 total, longest[kind][i] = total+size, max(longest[kind][i], size)
                 n += values

@@ -53,9 +53,9 @@ def page_sizes(
     while at < end:
         file.seek(at)
         page = _structure(file)
-        if min(page[2], page[3]) < 0:
-            raise ValueError('a page has a negative size')
         about = page.get(5, page.get(8, {})) # of either version of a page of values
+        if min(page[2], page[3]) < 0 or not isinstance(about, dict):
+            raise ValueError('a page has a broken header')
         is_delta = 7 in (about.get(2), about.get(4)) # DELTA_BYTE_ARRAY
         kind = 'delta' if is_delta else 'texts' if page[1] == 2 else 'values'
         yield kind, page[2], about.get(1, 0)
