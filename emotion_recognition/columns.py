@@ -29,7 +29,7 @@ from fastcore.basics import patch
 from pyarrow import ArrowException, parquet
 
 from .core import unknown_name
-from .parquet_pages import page_sizes
+from .parquet_pages import column_places, page_sizes
 
 # %% ../nbs/01b_columns.ipynb #a9fd98ed
 class DataError(ValueError):
@@ -232,15 +232,15 @@ def _choose_columns(file, names):
 # %% ../nbs/01b_columns.ipynb #439d2c3d
 def _check_pages(path, parquet_file, names, limit):
     "How many rows to read at once, and columns to read as dictionaries; `DataError` if too large."
-    about, total, rows = parquet_file.metadata, 0, parquet_file.metadata.num_rows
+    total, rows = 0, parquet_file.metadata.num_rows
     leaves = {i: name for name in names for i in _leaves(parquet_file, name)}
     _check_cells(path, rows*max(1, len(leaves)))
     longest, n = {kind: dict.fromkeys(leaves, 0) for kind in ('delta', 'texts', 'values')}, 0
     with open(path, 'rb') as file:
-        for group, i in product(range(about.num_row_groups), leaves):
-            if about.row_group(group).num_columns <= i: # Arrow itself would end the process
+        for group, i in product(column_places(file), leaves):
+            if len(group) <= i:
                 raise ValueError('a group of rows lacks a column')
-            for kind, size, values in page_sizes(file, about.row_group(group).column(i)):
+            for kind, size, values in page_sizes(file, *group[i]):
                 total, longest[kind][i] = total+size, max(longest[kind][i], size)
                 n += values
                 _check_size(path, total, limit)
