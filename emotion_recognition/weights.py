@@ -11,10 +11,8 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -39,9 +37,6 @@ def _weights_file(path):
                      'or a .safetensors or .pth file')
 
 # %% ../nbs/00_file_weights.ipynb #f6997145
-_UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, LookupError,
-               TypeError, AttributeError, UnpicklingError)
-
 def _why_unreadable(error, path):
     "What is wrong with a file, and what to do about it."
     text = str(error)
@@ -67,7 +62,7 @@ def read_weights(
             return load_file(file)
         with torch.serialization.safe_globals([argparse.Namespace]): # of timm's own training
             found = torch.load(file, map_location='cpu', weights_only=True)
-    except _UNREADABLE as e:
+    except Exception as e: # a broken file fails in many ways
         raise ValueError(f'model.pretrained: {path.name}: {_why_unreadable(e, file)}') from None
     tensors = _flat_tensors(found)
     if not tensors:
