@@ -158,6 +158,7 @@ def _about_file(error):
         return error
     return f'{error.filename}: {_REASONS[error.errno]}'
 
+# %% ../nbs/09a_command.ipynb #8de1fa9c
 def _explain(error):
     "A line for an error, and the exit code."
     if isinstance(error, (RuntimeError, MemoryError)):

@@ -327,6 +327,7 @@ def dataset_from_rows(
         dropped=None if dropped is None else np.array(dropped, np.float32),
         group=group if any(group) else None)
 
+# %% ../nbs/02a_data.ipynb #4ebd939f
 def _texts(column):
     "Texts as an array; as texts of Python only some at once, for they are large."
     longest = pc.max(pc.utf8_length(column)).as_py()

@@ -27,6 +27,7 @@ def _integer(file):
     value = _unsigned(file)
     return value >> 1 ^ -(value & 1)
 
+# %% ../nbs/01a_parquet_pages.ipynb #18fa5f12
 def _structure(file, depth=0):
     "Integers, lists and inner structures by their number; whatever else is in it is skipped."
     found, number = {}, 0
